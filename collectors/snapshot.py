@@ -1,0 +1,33 @@
+"""From named readings to frames: the layout is kept as long as the set of channels stays the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from collectors.frame import Column, Frame, Layout, Quality
+
+
+class SnapshotFrames:
+    """Makes frames of one row from named readings, with a stable order of columns.
+
+    Columns seen for the first time are appended, so that the layout changes only when the set of columns does.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._layout = Layout(source, ())
+
+    def frame(self, time_ns: int, columns: Sequence[Column], values: Mapping[str, float], bad: Mapping[str, Quality] | None = None) -> Frame:
+        """One snapshot. `values` holds a number for each channel's name; one that is missing is NaN."""
+        described = {column.name: column for column in columns}
+        kept = [described.pop(column.name) for column in self._layout.columns if column.name in described]
+        arranged = (*kept, *described.values())
+        if arranged != self._layout.columns:
+            self._layout = Layout(self._source, arranged)
+        row = np.array([[values.get(column.name, np.nan) for column in arranged]], dtype=np.float64)
+        quality = None
+        if bad:
+            quality = np.array([[bad.get(column.name, Quality.GOOD) for column in arranged]], dtype=np.uint8)
+        return Frame(self._layout, np.array([time_ns], dtype=np.int64), row, quality)

@@ -1,0 +1,153 @@
+"""What detectors say: Scores of units, Breaches of rules, and the Findings made of them, with their Evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.collector import Options
+from collectors.frame import Frame, Layout
+
+
+class Severity(StrEnum):
+    """How bad: info is for the record, warning for the shift, critical wakes somebody."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Certainty(StrEnum):
+    """Words that are defined once. Rules are sure; a calibrated tail probability within what was seen makes likely."""
+
+    SURE = "sure"
+    LIKELY = "likely"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a detector judges: a channel, a histogram or a group of them under one condition.
+
+    `key` is stable (made of column keys and the condition); `name` is what a person reads ("Vmon of ch03").
+    """
+
+    key: str
+    name: str
+    place: str
+    condition: str
+    severity: Severity = Severity.WARNING
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One bin, channel or attribute that an alarm rests on. `share` is its part of the score, 0 to 1."""
+
+    name: str
+    place: str
+    observed: float
+    expected: float
+    share: float
+    unit: str = ""
+    text: str = ""  # used instead of the numbers for states ("WARNING", expected "READY")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why: one sentence for the reader, and what it rests on, most important first.
+
+    `victims` are the places that only suffer from it, as far as the method itself can tell.
+    """
+
+    summary: str
+    ranked: tuple[Contribution, ...] = ()
+    victims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Raw scores, higher is more anomalous; NaN where a unit could not be judged. values: shape (n, units), float64."""
+
+    units: tuple[Unit, ...]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Breaches:
+    """Whether rules are broken. holds: shape (n, units), bool; judged: the same shape, False where nothing can be said."""
+
+    units: tuple[Unit, ...]
+    holds: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One unit that is anomalous over an interval. The key is deterministic: found twice, it is the same finding once.
+
+    since_ns: first bad row; raised_ns: row at which it was raised; last_ns: last row judged bad; cleared_ns: row at
+    which it was cleared, None while it lasts. Event time throughout. tail_probability: chance of such a score on
+    normal data, None for rules.
+    """
+
+    key: str
+    source: str
+    unit: Unit
+    detectors: tuple[str, ...]
+    severity: Severity
+    certainty: Certainty
+    since_ns: int
+    raised_ns: int
+    last_ns: int
+    cleared_ns: int | None
+    tail_probability: float | None
+    evidence: Evidence
+    reason: str = ""  # why it is unsure
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a detector that cannot judge yet still needs, in rows of normal data."""
+
+    rows_seen: int
+    rows_needed: int
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """A check that needs no history and judges a single snapshot. Built as `Class(name, options)`."""
+
+    options_model: ClassVar[type[Options]]
+    name: str
+
+    def judge(self, frame: Frame) -> Breaches:
+        """Which units break the rule in which rows."""
+
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """Why the unit (index into the units of `judge` for the same frame) breaks it in this row."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A method that learns what is normal. Built as `Class(name, options)`; scoring is vectorised over the frame."""
+
+    options_model: ClassVar[type[Options]]
+    name: str
+    rows_needed: ClassVar[int]
+    """Rows of normal history without which `fit` cannot say anything useful."""
+
+    def applies(self, layout: Layout) -> bool:
+        """Whether the layout has anything that this method can judge."""
+
+    def fit(self, history: Frame) -> Self:
+        """Learns from normal rows; returns itself. What it learned belongs to column keys."""
+
+    def score(self, frame: Frame) -> Scores:
+        """Scores every unit in every row, with what was learned; columns it has not learned give NaN or no unit."""
+
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """Why the unit (index into the units of `score` for the same frame) scores high in this row."""
