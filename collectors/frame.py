@@ -342,7 +342,7 @@ class Updates:
         k = len(self.time_ns)
         if any(array.shape != (k,) for array in (self.time_ns, self.column, self.value, self.quality)):
             raise LayoutError(f"source {self.layout.source!r}: arrays of updates differ in length")
-        if k and not (0 <= int(self.column.min()) and int(self.column.max()) < self.layout.width):
+        if k and (self.column.min() < 0 or self.column.max() >= self.layout.width):
             raise LayoutError(f"source {self.layout.source!r}: an update names a column that the layout does not have")
 
     def __len__(self) -> int:

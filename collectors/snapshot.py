@@ -19,7 +19,9 @@ class SnapshotFrames:
         self._source = source
         self._layout = Layout(source, ())
 
-    def frame(self, time_ns: int, columns: Sequence[Column], values: Mapping[str, float], bad: Mapping[str, Quality] | None = None) -> Frame:
+    def frame(
+        self, time_ns: int, columns: Sequence[Column], values: Mapping[str, float], bad: Mapping[str, Quality] | None = None
+    ) -> Frame:
         """One snapshot. `values` holds a number for each channel's name; one that is missing is NaN."""
         described = {column.name: column for column in columns}
         kept = [described.pop(column.name) for column in self._layout.columns if column.name in described]

@@ -1,0 +1,92 @@
+"""Splits a source with too many columns for one block along its tree of places, and a single large map into tiles.
+
+Parts are streams of their own on the bus, which also spreads the load over partitions; keys do not change.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.frame import Column, Frame, Histogram, Layout, Storage
+from collectors.wire import MAX_BLOCK_BYTES, OVERHEAD_BYTES
+
+MAX_COLUMNS = (MAX_BLOCK_BYTES - OVERHEAD_BYTES) // 9 - 1
+"""A row of this many float64 values with their quality fits into one block."""
+
+
+class Splitter:
+    """Splits frames so that every row fits into a block; the split of a layout is worked out once."""
+
+    def __init__(self, max_columns: int = MAX_COLUMNS) -> None:
+        self._max_columns = max_columns
+        self._plans: dict[str, list[tuple[Layout, NDArray[np.int64]]]] = {}
+
+    def split(self, frame: Frame) -> list[Frame]:
+        """The frame itself where it is small enough, else its parts."""
+        layout = frame.layout
+        if layout.width <= self._max_columns:
+            return [frame]
+        if layout.digest not in self._plans:
+            self._plans = {layout.digest: _plan(layout, self._max_columns)}
+        return [_part(frame, part, origin) for part, origin in self._plans[layout.digest]]
+
+
+def _part(frame: Frame, part: Layout, origin: NDArray[np.int64]) -> Frame:
+    values = frame.values[:, np.maximum(origin, 0)]
+    quality = None if frame.quality is None else frame.quality[:, np.maximum(origin, 0)]
+    for histogram in part.histograms:
+        start = part.position(histogram.path)
+        if origin[start] < 0:  # entries of a tile: what its own bins hold
+            values[:, start] = part.view(Frame(part, frame.time_ns, values), histogram.path).reshape(len(frame), -1).sum(axis=1)
+    return Frame(part, frame.time_ns, values, quality)
+
+
+def _plan(layout: Layout, max_columns: int) -> list[tuple[Layout, NDArray[np.int64]]]:
+    """Parts of a layout with, for each of their columns, the frame column it comes from (-1: worked out from the tile)."""
+    pieces: list[tuple[Column, NDArray[np.int64]]] = []
+    for column in layout.columns:
+        start = layout.position(column.name)
+        if isinstance(column, Histogram) and column.width > max_columns:
+            pieces += _tiles(column, start, max_columns)
+        else:
+            pieces.append((column, np.arange(start, start + column.width)))
+    pieces.sort(key=lambda piece: piece[0].place)  # neighbours in the tree stay together; the sort is stable
+    parts: list[list[tuple[Column, NDArray[np.int64]]]] = [[]]
+    width = 0
+    for piece in pieces:
+        if width + piece[0].width > max_columns and parts[-1]:
+            parts.append([])
+            width = 0
+        parts[-1].append(piece)
+        width += piece[0].width
+    return [
+        (Layout(layout.source, tuple(column for column, _ in part), str(i)), np.concatenate([origin for _, origin in part]))
+        for i, part in enumerate(parts)
+    ]
+
+
+def _tiles(histogram: Histogram, start: int, max_columns: int) -> list[tuple[Column, NDArray[np.int64]]]:
+    """Cuts a histogram along its longest axis until the tiles fit; flow bins stay behind, entries are those of the tile."""
+    size = math.prod(histogram.shape)
+    fields = [start + 1 + i * size + np.arange(size).reshape(histogram.shape) for i in range(len(histogram.storage.fields))]
+    if histogram.flow:
+        fields = [field[tuple(slice(1, -1) for _ in histogram.axes)] for field in fields]
+    pending = [tuple((0, axis.bins) for axis in histogram.axes)]
+    tiles: list[tuple[Column, NDArray[np.int64]]] = []
+    while pending:
+        ranges = pending.pop(0)
+        if 1 + len(fields) * math.prod(stop - first for first, stop in ranges) > max_columns:
+            longest = max(range(len(ranges)), key=lambda i: ranges[i][1] - ranges[i][0])
+            first, stop = ranges[longest]
+            middle = (first + stop) // 2
+            pending[:0] = [(*ranges[:longest], half, *ranges[longest + 1 :]) for half in ((first, middle), (middle, stop))]
+            continue
+        name = f"{histogram.path}[{','.join(f'{first}:{stop}' for first, stop in ranges)}]"
+        axes = tuple(axis.section(first, stop) for axis, (first, stop) in zip(histogram.axes, ranges, strict=True))
+        cut = tuple(slice(first, stop) for first, stop in ranges)
+        origin = np.concatenate([[-1], *(field[cut].reshape(-1) for field in fields)])
+        tiles.append((Histogram(name, axes, Storage(histogram.storage), histogram.place, flow=False), origin))
+    return tiles

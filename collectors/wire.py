@@ -1,0 +1,275 @@
+"""Blocks and layouts on the wire: Arrow IPC streams of one record batch, and layouts as JSON.
+
+Any Arrow reader can open a block; what it needs beside the columns (source, layout digest, producer epoch, sequence)
+travels in the schema's metadata. Whatever arrives is checked before it is used: bytes that are truncated, malformed,
+oversized or of another version raise WireError and nothing worse.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from collectors.frame import Axis, Channel, Column, Frame, Histogram, Kind, Layout, LayoutError, Storage, Updates
+
+VERSION = b"1"
+MAX_BLOCK_BYTES = 512_000
+"""Blocks stay below this, so that they pass a broker with default settings and never block others for long."""
+MAX_LAYOUT_BYTES = 16_000_000
+MAX_PROBLEM_CHARACTERS = 500
+
+
+class WireError(ValueError):
+    """Bytes that are not a block or a layout; the message says why."""
+
+
+class UnknownLayout(WireError):  # noqa: N818 - what it is, not an error of the sender: the layout may still arrive
+    """The block is sound as far as one can see, but its layout has not been seen yet."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"layout {digest} is not known")
+        self.digest = digest
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who produced a block: repeats are recognised by it, never by time.
+
+    `epoch` is the start of the producer in ns since 1970, `sequence` counts its blocks in one stream from 0.
+    """
+
+    stream: str
+    epoch: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a message on the bus holds: data, or (with no content) a heartbeat.
+
+    `complete_ns`: the stream is complete up to this event time; nothing older is to be expected. `problem` says why the
+    last run of the collector failed, empty where it did not.
+    """
+
+    identity: Identity
+    content: Frame | Updates | None
+    complete_ns: int
+    problem: str = ""
+
+
+def encode(block: Block) -> bytes:
+    """The block as an Arrow IPC stream. Raises WireError where it is larger than MAX_BLOCK_BYTES (see `pieces`)."""
+    content = block.content
+    metadata = {
+        b"shiftwatch": VERSION,
+        b"content": _CONTENT_NAMES[type(content)],
+        b"stream": block.identity.stream.encode(),
+        b"layout": content.layout.digest.encode() if content is not None else b"",
+        b"epoch": str(block.identity.epoch).encode(),
+        b"sequence": str(block.identity.sequence).encode(),
+        b"complete_ns": str(block.complete_ns).encode(),
+        b"problem": block.problem[:MAX_PROBLEM_CHARACTERS].encode(),
+    }
+    arrays = _arrays(content)
+    schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()], metadata=metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(list(arrays.values()), schema=schema))
+    encoded: bytes = sink.getvalue().to_pybytes()
+    if len(encoded) > MAX_BLOCK_BYTES:
+        raise WireError(f"block of {block.identity.stream!r}: {len(encoded)} bytes, more than {MAX_BLOCK_BYTES}")
+    return encoded
+
+
+_CONTENT_NAMES: dict[type, bytes] = {Frame: b"frame", Updates: b"updates", type(None): b"heartbeat"}
+
+
+def _arrays(content: Frame | Updates | None) -> dict[str, pa.Array]:
+    if content is None:
+        return {"time_ns": pa.array([], pa.int64())}
+    return _frame_arrays(content) if isinstance(content, Frame) else _update_arrays(content)
+
+
+def _frame_arrays(frame: Frame) -> dict[str, pa.Array]:
+    arrays = {"time_ns": pa.array(frame.time_ns), "values": _matrix(frame.values)}
+    if frame.quality is not None:
+        arrays["quality"] = _matrix(frame.quality)
+    return arrays
+
+
+def _matrix(values: NDArray[Any]) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(flat.type, values.shape[1]))
+
+
+def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
+    columns = {"time_ns": updates.time_ns, "column": updates.column, "value": updates.value, "quality": updates.quality}
+    return {name: pa.array(array) for name, array in columns.items()}
+
+
+def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
+    """The block in these bytes; arrays are views into them. Raises WireError, and UnknownLayout where `layouts` lacks its digest."""
+    if len(data) > MAX_BLOCK_BYTES:
+        raise WireError(f"{len(data)} bytes, more than {MAX_BLOCK_BYTES}")
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            metadata = _metadata(reader.schema)
+            batch = reader.read_next_batch()
+            batch.validate(full=True)
+    except WireError:
+        raise
+    except StopIteration:
+        raise WireError("no record batch in it") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise WireError(f"not a block: {_one_line(error)}") from None
+    identity = Identity(metadata["stream"], int(metadata["epoch"]), int(metadata["sequence"]))
+    content: Frame | Updates | None = None
+    if metadata["content"] != "heartbeat":
+        layout = _layout(metadata, layouts)
+        content = _read_frame(layout, batch) if metadata["content"] == "frame" else _read_updates(layout, batch)
+    return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"])
+
+
+def _layout(metadata: Mapping[str, str], layouts: Mapping[str, Layout]) -> Layout:
+    digest = metadata["layout"]
+    layout = layouts.get(digest)
+    if layout is None:
+        raise UnknownLayout(digest)
+    if metadata["stream"] != layout.stream:
+        raise WireError(f"stream {metadata['stream']!r} is not that of its layout, {layout.stream!r}")
+    return layout
+
+
+_METADATA = ("content", "stream", "layout", "epoch", "sequence", "complete_ns", "problem")
+
+
+def _metadata(schema: pa.Schema) -> dict[str, str]:
+    metadata = schema.metadata or {}
+    if metadata.get(b"shiftwatch") != VERSION:
+        raise WireError(f"version {metadata.get(b'shiftwatch', b'?')[:20]!r}, this reader knows {VERSION!r}")
+    try:
+        read = {name: metadata[name.encode()].decode() for name in _METADATA}
+    except KeyError as error:
+        raise WireError(f"metadata lack {error}") from None
+    if read["content"].encode() not in _CONTENT_NAMES.values():
+        raise WireError(f"content {read['content'][:20]!r} is neither frame, updates nor heartbeat")
+    for name in ("epoch", "sequence", "complete_ns"):
+        if not (read[name].isascii() and read[name].isdecimal() and len(read[name]) <= 19):
+            raise WireError(f"{name} {read[name][:24]!r} is not a whole number")
+    return read
+
+
+def _read_frame(layout: Layout, batch: pa.RecordBatch) -> Frame:
+    time_ns = _plain(batch, "time_ns", np.dtype(np.int64))
+    values = _read_matrix(batch, "values", layout.width)
+    if values.dtype not in (np.float32, np.float64):
+        raise WireError(f"values are {values.dtype}, not float32 or float64")
+    quality = None
+    if "quality" in batch.schema.names:
+        quality = _read_matrix(batch, "quality", layout.width)
+        if quality.dtype != np.uint8:
+            raise WireError(f"quality is {quality.dtype}, not uint8")
+    try:
+        return Frame(layout, time_ns, values, quality)
+    except LayoutError as error:
+        raise WireError(str(error)) from None
+
+
+def _read_updates(layout: Layout, batch: pa.RecordBatch) -> Updates:
+    types = {"time_ns": np.int64, "column": np.int32, "value": np.float64, "quality": np.uint8}
+    try:
+        return Updates(layout, *(_plain(batch, name, np.dtype(kind)) for name, kind in types.items()))
+    except LayoutError as error:
+        raise WireError(str(error)) from None
+
+
+def _array(batch: pa.RecordBatch, name: str) -> pa.Array:
+    if name not in batch.schema.names:
+        raise WireError(f"column {name!r} is missing")
+    array = batch.column(name)
+    if array.null_count:
+        raise WireError(f"column {name!r} has nulls; no reading is NaN")
+    return array
+
+
+def _plain(batch: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = _array(batch, name)
+    if not pa.types.is_primitive(array.type) or array.type != pa.from_numpy_dtype(dtype):
+        raise WireError(f"column {name!r} is {array.type}, not {dtype}")
+    return np.asarray(array.to_numpy(zero_copy_only=True))
+
+
+def _read_matrix(batch: pa.RecordBatch, name: str, width: int) -> NDArray[Any]:
+    array = _array(batch, name)
+    if not pa.types.is_fixed_size_list(array.type) or not pa.types.is_primitive(array.type.value_type):
+        raise WireError(f"column {name!r} is {array.type}, not rows of one length")
+    if array.type.list_size != width:
+        raise WireError(f"column {name!r} has {array.type.list_size} values a row, the layout has {width}")
+    flat = array.flatten()
+    if flat.null_count:
+        raise WireError(f"column {name!r} has nulls; no reading is NaN")
+    return np.asarray(flat.to_numpy(zero_copy_only=True)).reshape(len(array), width)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def pieces(frame: Frame, max_bytes: int = MAX_BLOCK_BYTES) -> Iterator[Frame]:
+    """The frame in runs of rows that each fit into one block. Raises WireError where a single row does not (see `collectors.split`)."""
+    row_bytes = 8 + frame.layout.width * (frame.values.dtype.itemsize + (frame.quality is not None))
+    rows = (max_bytes - OVERHEAD_BYTES) // row_bytes
+    if rows < 1:
+        raise WireError(f"a row of {frame.layout.stream!r} takes {row_bytes} bytes, more than a block may hold")
+    for start in range(0, len(frame), rows):
+        yield frame if rows >= len(frame) else frame.rows(slice(start, start + rows))
+
+
+OVERHEAD_BYTES = 4_096
+"""Room for the schema, its metadata and Arrow's padding."""
+
+
+def encode_layout(layout: Layout) -> bytes:
+    """The layout as JSON; the key of its message is the digest."""
+    description = {"version": 1, "source": layout.source, "part": layout.part, "columns": [c.description() for c in layout.columns]}
+    return json.dumps(description, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode_layout(data: bytes) -> Layout:
+    """The layout in these bytes. Raises WireError."""
+    if len(data) > MAX_LAYOUT_BYTES:
+        raise WireError(f"layout of {len(data)} bytes, more than {MAX_LAYOUT_BYTES}")
+    try:
+        description = json.loads(data)
+        if description["version"] != 1:
+            raise WireError(f"layout of version {description['version']!r}, this reader knows 1")
+        columns = tuple(_read_column(entry) for entry in description["columns"])
+        source, part = description["source"], description["part"]
+        if not isinstance(source, str) or not isinstance(part, str):
+            raise WireError("source and part of a layout must be text")
+        return Layout(source, columns, part)
+    except WireError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError) as error:
+        raise WireError(f"not a layout: {type(error).__name__}: {_one_line(error)}") from None
+
+
+def _read_column(entry: list[Any]) -> Column:
+    match entry:
+        case ["channel", str(name), str(quantity), str(unit), str(kind), str(place), list(states)]:
+            return Channel(name, quantity, unit, Kind(kind), place, tuple(str(s) for s in states))
+        case ["histogram", str(path), list(axes), str(storage), str(place), bool(flow)]:
+            return Histogram(path, tuple(_read_axis(*axis) for axis in axes), Storage(storage), place, flow)
+    raise WireError(f"not a column: {str(entry)[:80]}")
+
+
+def _read_axis(name: str, unit: str, bins: int, low: float, high: float, edges: list[float], labels: list[str]) -> Axis:
+    if not isinstance(bins, int) or not 1 <= bins <= 1_000_000:
+        raise WireError(f"axis {str(name)[:40]!r} of {str(bins)[:20]} bins")
+    return Axis(str(name), str(unit), bins, float(low), float(high), tuple(float(e) for e in edges), tuple(str(t) for t in labels))

@@ -1,0 +1,1 @@
+"""The daemon: everything between a collector's frame and the person who reads an incident."""

@@ -1,0 +1,97 @@
+"""Everything on the bus that is not a block of data, as JSON: findings, progress, incidents, labels, dead letters.
+
+Dataclasses are written field by field and read back through pydantic, so that a message from elsewhere that does not
+fit is refused with the name of the field.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.records import Incident, Label
+from detectors.finding import Finding
+
+MAX_DEAD_PAYLOAD_BYTES = 64_000
+
+
+class MessageError(ValueError):
+    """A message that cannot be read; says which field is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingReport:
+    """What a detect stage says of a finding at an event time: it was raised, changed or cleared."""
+
+    at_ns: int
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A stream has been judged up to this event time: nothing older will be reported."""
+
+    stream: str
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Input that could not be used, with the reason; the payload is cut to 64 kB and base64."""
+
+    time_ns: int
+    origin: str
+    subject: str
+    reason: str
+    payload: str = ""
+
+    @classmethod
+    def of(cls, time_ns: int, origin: str, subject: str, reason: str, payload: bytes = b"") -> DeadLetter:
+        """A dead letter with its payload encoded."""
+        return cls(time_ns, origin, subject, reason[:2000], base64.b64encode(payload[:MAX_DEAD_PAYLOAD_BYTES]).decode())
+
+
+Message = FindingReport | Progress | DeadLetter | Incident | Label
+
+
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in (FindingReport, Progress, DeadLetter, Incident, Label)}
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Message]:
+    return TypeAdapter(_TYPES[name])
+
+
+def _strict(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """NaN and infinities as text, which JSON has no numbers for and pydantic reads back as numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    return [_strict(entry) for entry in value] if isinstance(value, list) else value
+
+
+def encode(message: Message) -> bytes:
+    """The message as JSON with the name of its type."""
+    name = type(message).__name__
+    body = _strict(_adapter(name).dump_python(message, mode="json"))
+    return json.dumps({"type": name, **body}, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def decode(data: bytes) -> Message:
+    """The message in these bytes. Raises MessageError."""
+    try:
+        body = json.loads(data)
+        kind = body.pop("type")
+        return _adapter(kind).validate_python(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MessageError(f"{kind}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise MessageError(f"not a message of shiftwatch: {type(error).__name__}") from None

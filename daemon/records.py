@@ -1,0 +1,127 @@
+"""What people deal with: incidents, the labels they put on them, and plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from detectors.finding import Certainty, Severity
+
+
+def iso(time_ns: int | None) -> str | None:
+    """ISO 8601 in UTC with milliseconds ("2016-11-30T12:19:48.371Z"); None stays None."""
+    if time_ns is None:
+        return None
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ns % 1_000_000_000 // 1_000_000:03d}Z"
+
+
+class IncidentState(StrEnum):
+    """Open until everything in it has cleared; acknowledged once somebody is on it."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """Something that happened to an incident: `what` is a sentence, `who` a person or "shiftwatch"."""
+
+    time_ns: int
+    who: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings that belong together, with one cause and one suggested decision.
+
+    The id is stable over restarts and replays: it is made of the finding that opened it. `revision` grows with every
+    change; a receiver that has seen a revision needs no older one. Event time throughout, ns since 1970, UTC.
+    `merged_into` names the incident that took this one over, once both turned out to have one cause.
+    """
+
+    id: str
+    revision: int
+    state: IncidentState
+    severity: Severity
+    certainty: Certainty
+    condition: str
+    cause_place: str
+    cause_channel: str
+    sentence: str
+    why: str
+    decision: str
+    runbook: str
+    places: tuple[str, ...]
+    victims: tuple[str, ...]
+    detectors: tuple[str, ...]
+    findings: tuple[str, ...]
+    started_ns: int
+    opened_ns: int
+    updated_ns: int
+    resolved_ns: int | None = None
+    owner: str = ""
+    merged_into: str = ""
+    reason: str = ""
+    timeline: tuple[TimelineEntry, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints: the fields that scripts rely on."""
+        return {
+            "id": self.id,
+            "state": str(self.state),
+            "severity": str(self.severity),
+            "certainty": str(self.certainty),
+            "condition": self.condition,
+            "cause": {"place": self.cause_place, "channel": self.cause_channel},
+            "places": list(self.places),
+            "victims": list(self.victims),
+            "started": iso(self.started_ns),
+            "opened": iso(self.opened_ns),
+            "resolved": iso(self.resolved_ns),
+            "findings": len(self.findings),
+            "sentence": self.sentence,
+            "why": self.why,
+            "decision": self.decision,
+            "runbook": self.runbook,
+            "owner": self.owner,
+        }
+
+
+class LabelKind(StrEnum):
+    """What a person says of an incident."""
+
+    ACKNOWLEDGE = "acknowledge"
+    REAL = "real"
+    NOT_A_PROBLEM = "not_a_problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One thing a person said of an incident, at a time. `key` makes it the same label when it arrives twice."""
+
+    key: str
+    incident: str
+    kind: LabelKind
+    who: str
+    time_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the optimizer proposes: actions in order, the gain expected of them with its interval, and how to undo them."""
+
+    key: str
+    actions: tuple[str, ...]
+    expected_gain: float
+    gain_low: float
+    gain_high: float
+    gain_unit: str
+    made_ns: int
+    valid_until_ns: int
+    undo: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""SQL: the authority for incidents, labels, deliveries, stage state and what is still to be sent."""

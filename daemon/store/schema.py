@@ -1,0 +1,74 @@
+"""Tables. SQLite by default, PostgreSQL where several replicas run; nothing here is special to either."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+    Column("owner", String(200), nullable=False),
+    comment="Who may write for a stage and partition: a later generation shuts out all earlier ones",
+)
+
+stage_state = Table(
+    "stage_state",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("saved_ns", BigInteger, nullable=False),
+    Column("offsets", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    comment="A stage's state with the input offsets that it reflects: after a crash it is restored and reading goes on from there",
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("opened_ns", BigInteger, nullable=False, index=True),
+    Column("record", Text, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("incident", String(32), ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("kind", String(20), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("comment", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("incident", String(32), primary_key=True),
+    Column("receiver", String(100), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("delivered_ns", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False),
+    comment="What each receiver was last told of each incident; reference: its name at the receiver",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("topic", String(100), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("dedup", String(200), nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    UniqueConstraint("topic", "dedup"),
+    comment="Messages written in the transaction that made them true; deleted once the bus has acknowledged them",
+)

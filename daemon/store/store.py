@@ -1,0 +1,206 @@
+"""Access to the database: transactions that are fenced, stage state with offsets, incidents, labels, deliveries, the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+
+from daemon.records import Incident, IncidentState, Label
+from daemon.store import schema
+from daemon.store.packing import read_incident, write_incident
+
+
+class StoreError(Exception):
+    """The database cannot be used; the message names it without its password."""
+
+
+class Fenced(StoreError):  # noqa: N818 - what happened to the writer
+    """Another process has taken over; this one must not write any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write for a stage and partition, until somebody takes a later one."""
+
+    name: str
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """A stage's state and the next offset to read of each "topic/partition" that it reflects."""
+
+    state: bytes
+    offsets: Mapping[str, int]
+    saved_ns: int
+
+
+class Store:
+    """One database. Safe for use by several threads; every method is one transaction unless it takes a connection."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.name = make_url(url).render_as_string(hide_password=True)
+            self._engine = _engine(url)
+            with self._engine.begin() as connection:
+                schema.metadata.create_all(connection)
+                version = connection.scalar(select(func.max(schema.schema.c.version)))
+                if version is None:
+                    connection.execute(insert(schema.schema).values(version=schema.SCHEMA_VERSION))
+        except ArgumentError:
+            raise StoreError("store.url is not a database URL such as sqlite:///shiftwatch.db") from None
+        except (SQLAlchemyError, ImportError) as error:
+            raise StoreError(f"database {self.name}: {_one_line(error)}") from None
+        if version is not None and version != schema.SCHEMA_VERSION:
+            raise StoreError(f"database {self.name} has schema {version}, this version needs {schema.SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self, *leases: Lease) -> Iterator[Connection]:
+        """A transaction in which the leases are still held. Raises Fenced, and then nothing of it is written."""
+        with self._engine.begin() as connection:
+            for lease in leases:
+                held = select(schema.leases.c.generation).where(schema.leases.c.name == lease.name).with_for_update()
+                if connection.scalar(held) != lease.generation:
+                    raise Fenced(f"{lease.name}: generation {lease.generation} was replaced")
+            yield connection
+
+    def acquire(self, name: str, owner: str) -> Lease:
+        """Takes over: whoever held the lease before can write no more."""
+        with self._engine.begin() as connection:
+            taken = _raise_generation(connection, name, owner)
+            if taken is None:
+                try:
+                    with connection.begin_nested():
+                        connection.execute(insert(schema.leases).values(name=name, generation=1, owner=owner))
+                        taken = 1
+                except IntegrityError:  # somebody else was first
+                    taken = _raise_generation(connection, name, owner)
+        if taken is None:
+            raise StoreError(f"database {self.name}: lease {name} could not be taken")
+        return Lease(name, taken)
+
+    def load_state(self, name: str) -> SavedState | None:
+        """What was last saved for a stage and partition."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(schema.stage_state).where(schema.stage_state.c.name == name)).one_or_none()
+        return None if row is None else SavedState(row.state, json.loads(row.offsets), row.saved_ns)
+
+    def save_state(self, connection: Connection, name: str, state: bytes, offsets: Mapping[str, int], now_ns: int) -> None:
+        """Replaces the state of a stage and partition, in the caller's transaction."""
+        values = {"saved_ns": now_ns, "offsets": json.dumps(dict(offsets)), "state": state}
+        self._upsert(connection, schema.stage_state, {"name": name}, values)
+
+    def put_incident(self, connection: Connection, incident: Incident) -> None:
+        """Inserts or replaces an incident, in the caller's transaction."""
+        values = {
+            "revision": incident.revision,
+            "state": str(incident.state),
+            "opened_ns": incident.opened_ns,
+            "record": write_incident(incident),
+        }
+        self._upsert(connection, schema.incidents, {"id": incident.id}, values)
+
+    def incidents(self, states: Sequence[IncidentState] = (), *, limit: int = 1000, merged: bool = False) -> list[Incident]:
+        """Incidents in order of opening, the newest `limit` of them; those that were merged into others on request."""
+        query = select(schema.incidents.c.record).order_by(schema.incidents.c.opened_ns.desc(), schema.incidents.c.id.desc()).limit(limit)
+        if states:
+            query = query.where(schema.incidents.c.state.in_([str(state) for state in states]))
+        with self._engine.connect() as connection:
+            found = [read_incident(record) for record in connection.scalars(query)]
+        return [incident for incident in reversed(found) if merged or not incident.merged_into]
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident."""
+        with self._engine.connect() as connection:
+            record = connection.scalar(select(schema.incidents.c.record).where(schema.incidents.c.id == incident_id))
+        return None if record is None else read_incident(record)
+
+    def put_label(self, connection: Connection, label: Label) -> bool:
+        """Keeps a label; False where it is there already."""
+        known = connection.scalar(select(schema.labels.c.key).where(schema.labels.c.key == label.key))
+        if known is None:
+            values = {"key": label.key, "incident": label.incident, "kind": str(label.kind), "who": label.who}
+            connection.execute(insert(schema.labels).values(**values, time_ns=label.time_ns, comment=label.comment))
+        return known is None
+
+    def enqueue(self, connection: Connection, topic: str, key: str, dedup: str, value: bytes) -> None:
+        """Puts a message into the outbox, in the transaction that makes it true; the same `dedup` again changes nothing."""
+        box = schema.outbox
+        known = connection.scalar(select(box.c.number).where(box.c.topic == topic, box.c.dedup == dedup))
+        if known is None:
+            connection.execute(insert(box).values(topic=topic, key=key, dedup=dedup, value=value))
+
+    def pending(self, limit: int = 500) -> list[tuple[int, str, str, bytes]]:
+        """Messages of the outbox in order: number, topic, key, value."""
+        box = schema.outbox
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(box.c.number, box.c.topic, box.c.key, box.c.value).order_by(box.c.number).limit(limit))
+            return [(row.number, row.topic, row.key, row.value) for row in rows]
+
+    def sent(self, numbers: Sequence[int], *leases: Lease) -> None:
+        """Forgets messages that the bus has acknowledged."""
+        if numbers:
+            with self.transaction(*leases) as connection:
+                connection.execute(delete(schema.outbox).where(schema.outbox.c.number.in_(numbers)))
+
+    def delivered(self, incident_id: str, receiver: str) -> tuple[int, str]:
+        """The revision that a receiver was last told of (0: none) and its reference there."""
+        table = schema.deliveries
+        query = select(table.c.revision, table.c.reference).where(table.c.incident == incident_id, table.c.receiver == receiver)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return (0, "") if row is None else (row.revision, row.reference)
+
+    def record_delivery(self, connection: Connection, incident: Incident, receiver: str, reference: str, now_ns: int) -> None:
+        """Notes what a receiver was told, in the caller's transaction."""
+        values = {"revision": incident.revision, "delivered_ns": now_ns, "reference": reference}
+        self._upsert(connection, schema.deliveries, {"incident": incident.id, "receiver": receiver}, values)
+
+    def _upsert(self, connection: Connection, table: schema.Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(table).values(**key, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+
+def _raise_generation(connection: Connection, name: str, owner: str) -> int | None:
+    raised = (
+        update(schema.leases)
+        .where(schema.leases.c.name == name)
+        .values(generation=schema.leases.c.generation + 1, owner=owner)
+        .returning(schema.leases.c.generation)
+    )
+    return connection.scalar(raised)
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def set_pragmas(connection: object, _record: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 20000", "foreign_keys = ON"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+            connection.isolation_level = None  # type: ignore[attr-defined]  # begin is emitted below
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer would fail, not wait
+
+    return engine
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split("\n")[0].split())[:300]
