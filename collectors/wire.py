@@ -23,6 +23,10 @@ MAX_BLOCK_BYTES = 512_000
 """Blocks stay below this, so that they pass a broker with default settings and never block others for long."""
 MAX_LAYOUT_BYTES = 16_000_000
 MAX_PROBLEM_CHARACTERS = 500
+CLOCK_PROBLEM = "clock of the source"
+"""How the `problem` of a block begins whose source's clock was found to be wrong."""
+END_OF_STREAM_NS = 4_102_444_800_000_000_000
+"""Later than any data (the year 2100): `complete_ns` of a recorded source that has come to its end."""
 
 
 class WireError(ValueError):

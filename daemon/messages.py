@@ -27,8 +27,12 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FindingReport:
-    """What a detect stage says of a finding at an event time: it was raised, changed or cleared."""
+    """What a detect stage says of a finding at an event time: it was raised, changed or cleared.
 
+    `at_ns` rises within a stream and lies beyond the progress reported before, so that a repeat is recognised.
+    """
+
+    stream: str
     at_ns: int
     finding: Finding
 

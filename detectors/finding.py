@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,6 +129,17 @@ class Rule(Protocol):
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """Why the unit (index into the units of `judge` for the same frame) breaks it in this row."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A rule or detector that keeps something from row to row: it is saved with the stage's state and restored."""
+
+    def state(self) -> dict[str, Any]:
+        """What it keeps, as plain values and NumPy arrays."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`."""
 
 
 @runtime_checkable

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.kafka_broker"]
+
 REQUIRE_ALL = os.environ.get("CI") == "true" or os.environ.get("SHIFTWATCH_REQUIRE_ALL") == "1"
 
 

@@ -23,7 +23,9 @@ def pack(state: Any) -> bytes:  # noqa: ANN401 - any nesting of dict, list, plai
     arrays: list[NDArray[Any]] = []
     text = json.dumps(_without_arrays(state, arrays), separators=(",", ":"), allow_nan=False)
     buffer = io.BytesIO()
-    np.savez(buffer, text=np.frombuffer(text.encode(), dtype=np.uint8), **{f"a{i}": array for i, array in enumerate(arrays)})
+    named: dict[str, Any] = {"text": np.frombuffer(text.encode(), dtype=np.uint8)}
+    named.update((f"a{i}", array) for i, array in enumerate(arrays))
+    np.savez(buffer, **named)
     return zlib.compress(buffer.getvalue(), level=1)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
@@ -167,7 +167,7 @@ class Store:
         values = {"revision": incident.revision, "delivered_ns": now_ns, "reference": reference}
         self._upsert(connection, schema.deliveries, {"incident": incident.id, "receiver": receiver}, values)
 
-    def _upsert(self, connection: Connection, table: schema.Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
+    def _upsert(self, connection: Connection, table: Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         statement = dialect.insert(table).values(**key, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
@@ -180,7 +180,8 @@ def _raise_generation(connection: Connection, name: str, owner: str) -> int | No
         .values(generation=schema.leases.c.generation + 1, owner=owner)
         .returning(schema.leases.c.generation)
     )
-    return connection.scalar(raised)
+    generation: int | None = connection.scalar(raised)
+    return generation
 
 
 def _engine(url: str) -> Engine:

@@ -1,0 +1,11 @@
+"""Prints the names of all benchmarks; run one with `python -m benchmarks.NAME [--json]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NOT_BENCHMARKS = ("__init__", "__main__", "measure")
+
+for path in sorted(Path(__file__).parent.glob("*.py")):
+    if path.stem not in NOT_BENCHMARKS:
+        print(path.stem)

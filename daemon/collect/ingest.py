@@ -1,0 +1,114 @@
+"""Third parties publish plain JSON to the `ingest` topic; it becomes frames like those of any collector.
+
+`{"source": "weather", "time": "2026-01-31T02:14:07Z", "values": {"temperature": 21.5}, "units": {"temperature": "C"}, "place": "CMS/HALL"}`
+
+`time` is ISO 8601 with a zone, or seconds since 1970. What cannot be used goes to the dead letters with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import datetime
+
+from collectors.collector import Rejected
+from collectors.frame import Channel
+from collectors.snapshot import SnapshotFrames
+from daemon.bus.bus import Bus, Record, TopicPartition
+from daemon.clock import Clock
+from daemon.collect.publisher import Publisher
+
+MAX_BYTES = 1_000_000
+MAX_VALUES = 20_000
+
+
+class IngestError(ValueError):
+    """A message that cannot be used; says what is missing or wrong."""
+
+
+class Ingest:
+    """Reads the ingest topic. A message is committed once its frame has been acknowledged by the bus."""
+
+    def __init__(self, bus: Bus, epoch: int, clock: Clock) -> None:
+        self._bus = bus
+        self._epoch = epoch
+        self._clock = clock
+        self._subscription = bus.subscribe(["ingest"], "collect")
+        self._frames: dict[str, SnapshotFrames] = {}
+        self._publishers: dict[str, Publisher] = {}
+
+    def step(self, timeout_s: float) -> int:
+        """Reads what has arrived; the number of messages."""
+        records = self._subscription.poll(timeout_s)
+        for record in records:
+            self._take(record)
+        if records:
+            self._bus.flush(10.0)
+            self._subscription.commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
+        return len(records)
+
+    def close(self) -> None:
+        """Leaves the topic."""
+        self._subscription.close()
+
+    def _take(self, record: Record) -> None:
+        try:
+            source, place, time_ns, values, units = read_message(record.value)
+        except IngestError as error:
+            subject = f"ingest message {record.partition}/{record.offset}"
+            self._publisher("ingest").rejected(Rejected(subject, str(error), record.value))
+            return
+        channels = [Channel(name, name, units.get(name, ""), place=place) for name in values]
+        frames = self._frames.setdefault(source, SnapshotFrames(source))
+        self._publisher(source).frame(frames.frame(time_ns, channels, values))
+
+    def _publisher(self, source: str) -> Publisher:
+        if source not in self._publishers:
+            self._publishers[source] = Publisher(self._bus, source, "frames", self._epoch, self._clock.now_ns)
+        return self._publishers[source]
+
+
+def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str, str]]:
+    """Source, place, time, values and units of a message. Raises IngestError."""
+    if len(data) > MAX_BYTES:
+        raise IngestError(f"{len(data)} bytes, more than {MAX_BYTES}")
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IngestError(f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise IngestError("not an object")
+    source = message.get("source")
+    if not isinstance(source, str) or not source:
+        raise IngestError("source is missing")
+    if "time" not in message:
+        raise IngestError(f"message of source {source!r} has no time")
+    values, units = message.get("values"), message.get("units", {})
+    if not isinstance(values, dict) or not values or len(values) > MAX_VALUES:
+        raise IngestError(f"message of source {source!r} needs values, an object of 1 to {MAX_VALUES} numbers")
+    if not isinstance(units, dict):
+        raise IngestError(f"units of source {source!r} must be an object")
+    numbers = {str(name): _number(source, name, value) for name, value in values.items()}
+    return source, str(message.get("place", source)), _time_ns(source, message["time"]), numbers, {str(k): str(v) for k, v in units.items()}
+
+
+def _number(source: str, name: str, value: object) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise IngestError(f"value {name!r} of source {source!r} is {str(value)[:40]!r}, not a number")
+    return float(value)
+
+
+def _time_ns(source: str, value: object) -> int:
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                raise IngestError(f"time {value!r} of source {source!r} has no zone")
+            return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e10:
+            return int(value * 1e9)
+    except (ValueError, OverflowError):
+        pass
+    raise IngestError(f"time {str(value)[:40]!r} of source {source!r} is neither ISO 8601 nor seconds since 1970")

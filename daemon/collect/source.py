@@ -1,0 +1,143 @@
+"""One source: a collector with all that the framework does for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from collectors.align import Aligner
+from collectors.collector import Collected, CollectError, Collector, Origin, Rejected
+from collectors.difference import Differencer
+from collectors.frame import Frame, Updates
+from collectors.wire import CLOCK_PROBLEM
+from daemon import metrics, plugins
+from daemon.clock import Clock
+from daemon.collect.publisher import Publisher
+from daemon.settings import Settings, SourceSettings
+
+log = logging.getLogger(__name__)
+
+
+class Source:
+    """Runs a collector and turns what it yields into intervals at regular times. One run at a time."""
+
+    def __init__(self, name: str, settings: SourceSettings, collector: Collector, publisher: Publisher, clock: Clock) -> None:
+        self.name = name
+        self.settings = settings
+        self._collector = collector
+        self._publisher = publisher
+        self._clock = clock
+        self._differencers: dict[str, Differencer] = {}
+        self._aligner = Aligner(int(settings.period_s * 1e9), stale_after_ns=int(settings.stale_after_s * 1e9), extremes=settings.extremes)
+        self._running_since_ns: int | None = None
+        self._problem = ""
+        self._clock_problem = ""
+        self._newest_ns: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """One scheduled run: collects, publishes, judges. Whatever a collector does wrong ends here and is reported."""
+        if not self._lock.acquire(blocking=False):
+            return  # the run before has not ended; the scheduler has counted the miss
+        try:
+            self._running_since_ns = self._clock.now_ns()
+            self._timed_run()
+        finally:
+            self._running_since_ns = None
+            self._lock.release()
+
+    def heartbeat(self) -> None:
+        """Says how far the source is complete: up to now, or up to the start of a run that has not ended."""
+        since_ns = self._running_since_ns
+        complete_ns = self._clock.now_ns() if since_ns is None else since_ns
+        problem = self._problem or self._clock_problem
+        if since_ns is not None and self._clock.now_ns() - since_ns > self.settings.timeout_s * 1e9:
+            problem = f"a run has taken more than {self.settings.timeout_s:g} s"
+        self._publisher.heartbeat(complete_ns, problem)
+
+    def frames(self) -> Iterator[Frame]:
+        """All that a finite collector yields, as intervals; what is rejected goes to the dead letters. Raises CollectError."""
+        for item in self._collector.collect():
+            yield from self._prepared(item)
+
+    def close(self) -> None:
+        """Ends the collector."""
+        self._collector.close()
+
+    def _timed_run(self) -> None:
+        started = time.perf_counter()
+        try:
+            for item in self._collector.collect():
+                for frame in self._prepared(item):
+                    self._publisher.frame(self._with_believable_time(frame))
+            for frame in self._aligner.until(self._clock.now_ns()):
+                self._publisher.frame(self._differenced(frame))
+            self._judge("")
+        except CollectError as error:
+            self._judge(str(error))
+        except Exception as error:
+            log.debug("collector failed", exc_info=True)
+            self._judge(f"{type(error).__name__}: {error}")
+        finally:
+            seconds = time.perf_counter() - started
+            metrics.COLLECT_SECONDS.labels(source=self.name).observe(seconds)
+            if seconds * self._clock.speed > self.settings.timeout_s:
+                log.warning("slow source source=%s seconds=%.1f timeout_s=%g", self.name, seconds, self.settings.timeout_s)
+
+    def _judge(self, problem: str) -> None:
+        problem = " ".join(problem.split())
+        metrics.COLLECT_SUCCESS.labels(source=self.name).set(not problem)
+        if problem:
+            metrics.COLLECT_FAILURES.labels(source=self.name).inc()
+        if problem and problem != self._problem:
+            log.warning("source failed source=%s problem=%r", self.name, problem)
+        if self._problem and not problem:
+            log.info("source recovered source=%s", self.name)
+        self._problem = problem
+
+    def _prepared(self, item: Collected) -> list[Frame]:
+        if isinstance(item, Rejected):
+            log.warning("input rejected source=%s subject=%r reason=%r", self.name, item.subject, item.reason)
+            self._publisher.rejected(item)
+            return []
+        if isinstance(item, Updates):
+            return [self._differenced(frame) for frame in self._aligner.add(item)]
+        return [self._differenced(item)]
+
+    def _differenced(self, frame: Frame) -> Frame:
+        since_start = self.settings.accumulation == "since_start"
+        differencer = self._differencers.setdefault(frame.layout.part, Differencer(histograms=since_start))
+        return differencer.difference(frame)
+
+    def _with_believable_time(self, frame: Frame) -> Frame:
+        """Replaces source times that lie ahead of the clock, or go far back, by the time of arrival, and says so.
+
+        Times that are merely old are believed: a file may have been written an hour ago, and silence is judged elsewhere.
+        """
+        now_ns = self._clock.now_ns()
+        skew_ns = int(self.settings.max_clock_skew_s * 1e9)
+        newest_ns = self._newest_ns.get(frame.layout.part, 0)
+        off = (frame.time_ns > now_ns + skew_ns) | (frame.time_ns < newest_ns - skew_ns)
+        time_ns = np.where(off, now_ns, frame.time_ns)
+        self._newest_ns[frame.layout.part] = max(newest_ns, int(time_ns.max(initial=0)))
+        self._clock_problem = ""
+        if not off.any():
+            return frame
+        worst_s = float((frame.time_ns[off] - now_ns)[0]) / 1e9
+        self._clock_problem = f"{CLOCK_PROBLEM} is {abs(worst_s):.0f} s {'ahead' if worst_s > 0 else 'behind'}, taken at arrival"
+        log.warning("clock skew source=%s skew_s=%.0f", self.name, worst_s)
+        metrics.CLOCK_SKEW.labels(source=self.name).set(worst_s)
+        return Frame(frame.layout, time_ns, frame.values, frame.quality)
+
+
+def open_source(name: str, settings: Settings, publisher: Publisher, clock: Clock) -> Source:
+    """Builds the source of a section of the configuration."""
+    section = settings.source[name]
+    collector_class = plugins.load("collectors", section.collector)
+    origin = Origin(name, section.place or settings.experiment, clock.now_ns)
+    collector: Collector = collector_class(origin, section.options)
+    return Source(name, section, collector, publisher, clock)

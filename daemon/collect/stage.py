@@ -1,0 +1,87 @@
+"""The collect stage: every source on its own schedule, and a heartbeat for each."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from daemon import metrics
+from daemon.bus.bus import Bus
+from daemon.clock import Clock
+from daemon.collect.ingest import Ingest
+from daemon.collect.publisher import Publisher
+from daemon.collect.source import Source, open_source
+from daemon.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+"""Wall seconds between heartbeats."""
+
+
+class CollectStage:
+    """Runs the sources of a configuration. A slow source delays no other: each has a thread of its own."""
+
+    name = "collect"
+
+    def __init__(self, settings: Settings, bus: Bus, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._sources: list[Source] = []
+        epoch = clock.now_ns()
+        for name, section in settings.source.items():
+            topic = "conditions" if section.role == "conditions" else "frames"
+            publisher = Publisher(bus, name, topic, epoch, clock.now_ns)
+            self._sources.append(open_source(name, settings, publisher, clock))
+        self._ingest = Ingest(bus, epoch, clock)
+        self._scheduler = _scheduler(len(self._sources) + 2)
+        self._started = False
+
+    def step(self, timeout_s: float) -> int:
+        """Starts the schedule at the first call; then reads what third parties published."""
+        if not self._started:
+            self._start()
+        return self._ingest.step(timeout_s)
+
+    def close(self) -> None:
+        """Ends the schedule, then the collectors; what they yielded is sent."""
+        if self._started:
+            self._scheduler.shutdown(wait=True)
+        for source in self._sources:
+            source.close()
+        self._ingest.close()
+        self._bus.flush(10.0)
+
+    def _start(self) -> None:
+        self._started = True
+        for source in self._sources:
+            period_s = source.settings.period_s / self._clock.speed
+            trigger = IntervalTrigger(seconds=period_s, jitter=source.settings.jitter_s / self._clock.speed or None, timezone=UTC)
+            self._scheduler.add_job(
+                source.run, trigger, id=source.name, next_run_time=datetime.now(UTC), misfire_grace_time=max(1, int(period_s))
+            )
+            beat_s = min(HEARTBEAT_S, max(period_s, 0.1))
+            self._scheduler.add_job(source.heartbeat, IntervalTrigger(seconds=beat_s, timezone=UTC), id=f"{source.name}/heartbeat")
+        self._scheduler.start()
+        log.info("collecting sources=%d", len(self._sources))
+
+
+def _scheduler(threads: int) -> BackgroundScheduler:
+    executors = {"default": ThreadPoolExecutor(2 * threads)}
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": 1}
+    scheduler = BackgroundScheduler(executors=executors, job_defaults=defaults, timezone=UTC)
+    scheduler.add_listener(_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # misses are counted and reported by us, once
+    return scheduler
+
+
+def _missed(event: Any) -> None:  # noqa: ANN401 - APScheduler has no types
+    source = str(event.job_id).removesuffix("/heartbeat")
+    if not str(event.job_id).endswith("/heartbeat"):
+        metrics.COLLECT_MISSED.labels(source=source).inc()

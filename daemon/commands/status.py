@@ -1,0 +1,62 @@
+"""`shiftwatch status`: what a running daemon is doing, on one screen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import urllib3
+
+from daemon.commands.common import Failure, config_option, json_option, print_json, reported
+from daemon.settings import load
+
+
+@click.command()
+@config_option
+@click.option("--url", help="Address of the daemon; from the configuration by default.")
+@json_option
+@reported
+def status(config_path: Path, url: str | None, *, as_json: bool) -> None:
+    """Show the state of each stage and source of a running daemon.
+
+    Example: shiftwatch status --url http://127.0.0.1:9109
+    """
+    if url is None:
+        http = load(config_path).http
+        url = f"http://{http.host}:{http.port}"
+    try:
+        answer = urllib3.request("GET", f"{url}/status", timeout=5.0, retries=False)
+        found = json.loads(answer.data)
+    except (urllib3.exceptions.HTTPError, ValueError):
+        raise Failure(f"no daemon answers at {url}") from None
+    if as_json:
+        print_json(found)
+        return
+    click.echo("\n".join(screen(found)))
+
+
+def screen(found: dict[str, Any]) -> list[str]:
+    """Lines of at most 80 characters."""
+    lines = [f"shiftwatch {found['version']}   up {_age(found['uptime_s'])}   budget {found['budget_per_day']:g} a day", ""]
+    lines.append(f"{'stage':<12}{'state':<10}{'lag':>8}{'failures':>10}  problem")
+    streams: list[dict[str, Any]] = []
+    for stage in found["stages"]:
+        lines.append(
+            f"{stage['stage']:<12}{stage['state']:<10}{stage.get('lag', ''):>8}{stage['failures']:>10}  {stage['error']}"[:80].rstrip()
+        )
+        streams += stage.get("streams", [])
+    lines += ["", f"{'source':<24}{'rows':>9}  {'findings':>8}  state"]
+    lines += [
+        f"{s['stream'][:23]:<24}{s['rows']:>9}  {s['findings']:>8}  {s['state']}"[:80].rstrip()
+        for s in sorted(streams, key=lambda s: s["stream"])
+    ]
+    return lines
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,1 @@
+"""The correlate stage: folds findings into incidents with a cause."""

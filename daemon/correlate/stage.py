@@ -1,0 +1,227 @@
+"""The correlate stage: one is active, others stand by. Incidents, state, offsets and outbox change in one transaction."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from daemon import messages, metrics
+from daemon.bus.bus import Bus, Record, TopicPartition
+from daemon.correlate.correlator import Correlator, Open
+from daemon.correlate.graph import CausalityGraph
+from daemon.correlate.grouping import Grouping
+from daemon.correlate.watermark import Watermark
+from daemon.messages import FindingReport, MessageError, Progress
+from daemon.records import Incident, IncidentState, Label
+from daemon.settings import Settings
+from daemon.store.packing import pack, unpack
+from daemon.store.store import Lease, Store
+from detectors.finding import Severity
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 2.0
+"""Progress without findings is saved this often (wall time); findings are saved at once."""
+
+
+class CorrelateStage:
+    """Reads findings and labels; writes incidents."""
+
+    name = "correlate"
+
+    def __init__(
+        self, settings: Settings, bus: Bus, store: Store, *, suggested: Mapping[str, tuple[str, str]], wait_for_all: bool = False
+    ) -> None:
+        self._bus = bus
+        self._store = store
+        self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        tuning = settings.correlation
+        self._correlator = _correlator(settings, suggested)
+        self._watermark = Watermark(
+            max_wait_ns=None if wait_for_all else int(tuning.max_wait_s * 1e9),
+            idle_after_ns=None if wait_for_all else int(tuning.idle_after_s * 1e9),
+        )
+        self._pending: list[FindingReport] = []
+        self._offsets: dict[TopicPartition, int] = {}
+        self._lease: Lease | None = None
+        self._saved_s = 0.0
+        self._dirty = False
+        self._subscription = bus.subscribe(["findings", "feedback"], "correlate", on_assign=self._assigned, on_revoke=self._revoked)
+
+    @property
+    def watermark_ns(self) -> int | None:
+        """Event time up to which incidents are complete."""
+        return self._watermark.now_ns(time.time_ns())
+
+    def step(self, timeout_s: float) -> int:
+        """Takes in what has arrived and relays the outbox; the number of records read."""
+        records = self._subscription.poll(timeout_s)
+        if self._lease is None:
+            return 0
+        changed: dict[str, Incident] = {}
+        labels: list[Label] = []
+        for record in records:
+            self._take(record, changed, labels)
+        self._apply_due(changed)
+        if changed or labels or self._pending_dirty(records):
+            self._save(changed, labels)
+        self._relay()
+        return len(records)
+
+    def close(self) -> None:
+        """Saves and leaves."""
+        if self._lease is not None and self._dirty:
+            self._save({}, [])
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Leaves without saving: the next one goes on from what was saved before."""
+        self._lease = None
+        self._subscription.close()
+
+    def status(self) -> dict[str, Any]:
+        """Lag and open incidents, for `shiftwatch status`."""
+        lasting = sum(o.incident.state is not IncidentState.RESOLVED for o in self._correlator.known.values())
+        return {"lag": sum(self._subscription.lag().values()), "active": self._lease is not None, "incidents": lasting}
+
+    def _pending_dirty(self, records: list[Record]) -> bool:
+        self._dirty = self._dirty or bool(records)
+        return self._dirty and time.monotonic() - self._saved_s > SAVE_EVERY_S
+
+    def _take(self, record: Record, changed: dict[str, Incident], labels: list[Label]) -> None:
+        self._offsets[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        try:
+            message = messages.decode(record.value)
+        except MessageError as error:
+            log.error("message refused topic=%s offset=%d reason=%r", record.topic, record.offset, str(error))
+            letter = messages.DeadLetter.of(
+                time.time_ns(), "correlate", f"{record.topic} {record.partition}/{record.offset}", str(error), record.value
+            )
+            self._bus.publish("dead-letters", "correlate", messages.encode(letter))
+            return
+        if isinstance(message, FindingReport):
+            if not self._watermark.is_repeat(message.stream, message.at_ns):
+                self._pending.append(message)
+        elif isinstance(message, Progress):
+            self._watermark.advance(message.stream, message.at_ns, time.time_ns())
+        elif isinstance(message, Label):
+            labels.append(message)
+            changed.update((incident.id, incident) for incident in self._correlator.label(message))
+
+    def _apply_due(self, changed: dict[str, Incident]) -> None:
+        watermark_ns = self._watermark.now_ns(time.time_ns())
+        if watermark_ns is None or not self._pending:
+            return
+        due = sorted((r for r in self._pending if r.at_ns <= watermark_ns), key=_order)
+        self._pending = [r for r in self._pending if r.at_ns > watermark_ns]
+        for report in due:
+            for incident in self._correlator.apply(report):
+                changed[incident.id] = incident
+                if incident.revision == 1:
+                    metrics.INCIDENTS_OPENED.labels(severity=incident.severity).inc()
+
+    def _save(self, changed: Mapping[str, Incident], labels: list[Label]) -> None:
+        """One transaction: what changed, why it need not be read again, and what the others must hear of it."""
+        assert self._lease is not None
+        state = pack(
+            {
+                "pending": [messages.encode(report).decode() for report in self._pending],
+                "watermark": self._watermark.state(),
+                "known": {
+                    key: [messages.encode(o.incident).decode(), [_finding_text(o, k) for k in o.findings]]
+                    for key, o in self._correlator.known.items()
+                },
+            }
+        )
+        offsets = {f"{tp.topic}/{tp.partition}": offset for tp, offset in self._offsets.items()}
+        with self._store.transaction(self._lease) as connection:
+            for incident in changed.values():
+                self._store.put_incident(connection, incident)
+                dedup = f"{incident.id}/{incident.revision}"
+                self._store.enqueue(connection, "incidents", incident.id, dedup, messages.encode(incident))
+            for label in labels:
+                if self._store.incident(label.incident) is not None:
+                    self._store.put_label(connection, label)
+            self._store.save_state(connection, self.name, state, offsets, time.time_ns())
+        self._subscription.commit(self._offsets)
+        self._saved_s, self._dirty = time.monotonic(), False
+        self._count()
+
+    def _relay(self) -> None:
+        """Sends what the outbox holds; a message is forgotten once the bus has acknowledged it."""
+        assert self._lease is not None
+        while rows := self._store.pending():
+            for _, topic, key, value in rows:
+                self._bus.publish(topic, key, value)
+            self._bus.flush(30.0)
+            self._store.sent([number for number, *_ in rows], self._lease)
+
+    def _assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Becomes the active one: shuts the former one out and goes on from its state."""
+        if not any(tp.topic == "findings" for tp in partitions):
+            return {}
+        self._lease = self._store.acquire(self.name, self._owner)
+        saved = self._store.load_state(self.name)
+        log.info("correlate active generation=%d restored=%s", self._lease.generation, saved is not None)
+        if saved is None:
+            return {}
+        state = unpack(saved.state)
+        self._pending = [_as_report(text) for text in state["pending"]]
+        self._watermark.restore(state["watermark"], time.time_ns())
+        self._correlator.known = {key: _as_open(incident, findings) for key, (incident, findings) in state["known"].items()}
+        self._offsets = {}
+        for name, offset in saved.offsets.items():
+            topic, partition = name.rsplit("/", 1)
+            self._offsets[TopicPartition(topic, int(partition))] = offset
+        return {tp: offset for tp, offset in self._offsets.items() if tp in partitions}
+
+    def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        if any(tp.topic == "findings" for tp in partitions):
+            self._lease = None
+            log.info("correlate stands by")
+
+    def _count(self) -> None:
+        metrics.INCIDENTS.clear()
+        metrics.INCIDENT.clear()
+        for entry in self._correlator.known.values():
+            incident = entry.incident
+            if incident.state is not IncidentState.RESOLVED:
+                metrics.INCIDENTS.labels(severity=incident.severity, state=incident.state).inc()
+                metrics.INCIDENT.labels(incident.id, incident.severity, incident.condition, incident.cause_place).set(1)
+
+
+def _order(report: FindingReport) -> tuple[int, int, int, str]:
+    """Event time; at the same time what began first, critical before the rest, then the key."""
+    finding = report.finding
+    return (report.at_ns, finding.since_ns, -list(Severity).index(finding.severity), finding.key)
+
+
+def _correlator(settings: Settings, suggested: Mapping[str, tuple[str, str]]) -> Correlator:
+    tuning = settings.correlation
+    graph = CausalityGraph(settings.causality, int(tuning.join_window_s * 1e9))
+    grouping = Grouping(graph, settings.experiment, int(tuning.join_window_s * 1e9))
+    reopen_window_ns = int(tuning.reopen_window_s * 1e9)
+    return Correlator(grouping, reopen_window_ns=reopen_window_ns, decisions=settings.decisions, suggested=suggested)
+
+
+def _finding_text(entry: Open, key: str) -> str:
+    return messages.encode(FindingReport("", 0, entry.findings[key])).decode()
+
+
+def _as_report(text: str) -> FindingReport:
+    message = messages.decode(text.encode())
+    if not isinstance(message, FindingReport):
+        raise MessageError("state of the correlate stage holds something else than findings")
+    return message
+
+
+def _as_open(incident: str, findings: list[str]) -> Open:
+    decoded = messages.decode(incident.encode())
+    if not isinstance(decoded, Incident):
+        raise MessageError("state of the correlate stage holds something else than incidents")
+    reports = [_as_report(text) for text in findings]
+    return Open(decoded, {report.finding.key: report.finding for report in reports})

@@ -1,0 +1,61 @@
+"""The words of an incident: what, where, how bad, since when; why; what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from detectors.finding import Certainty, Finding
+
+MAX_NAMED = 4
+
+
+def sentence(cause: Finding) -> str:
+    """One line that a tired person reads: the cause's own summary, marked where it is not sure."""
+    return cause.evidence.summary
+
+
+def why(ordered: Sequence[Finding], victims: Sequence[str]) -> str:
+    """What speaks for it, and what only suffers from it."""
+    cause, *others = ordered
+    parts = []
+    named = [
+        f"{c.name} {c.text or f'{c.observed:.4g} instead of {c.expected:.4g} {c.unit}'.rstrip()}" for c in cause.evidence.ranked[:MAX_NAMED]
+    ]
+    if named:
+        parts.append("; ".join(named) + ".")
+    if others:
+        parts.append(f"With it: {_listed([f.evidence.summary for f in others])}.")
+    if victims:
+        parts.append(f"{len(victims)} {'place only suffers' if len(victims) == 1 else 'places only suffer'} from it: {_listed(victims)}.")
+    detectors = sorted({name for finding in ordered for name in finding.detectors})
+    parts.append(f"{certainty(cause)} ({', '.join(detectors)}).")
+    return " ".join(parts)
+
+
+def certainty(finding: Finding) -> str:
+    """Sure, Likely, or Unsure with its reason."""
+    if finding.certainty is Certainty.UNSURE:
+        return f"Unsure because {finding.reason}" if finding.reason else "Unsure"
+    return finding.certainty.capitalize()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = "; ".join(name.rstrip(".") for name in names[:MAX_NAMED])
+    return shown if len(names) <= MAX_NAMED else f"{shown}; and {len(names) - MAX_NAMED} more"
+
+
+DECISIONS: dict[str, tuple[str, str]] = {
+    "source_silent": ("Check that the source and the way to it are alive; until then nothing about it is known.", "source-silent"),
+    "clock_off": ("Check the time synchronisation of the source's host.", "clock-off"),
+    "channel_vanished": ("Check whether it was taken out on purpose; if not, call the expert of its place.", "channel-vanished"),
+}
+"""What to do about the conditions that the framework itself finds: sentence and runbook."""
+
+
+def decision(cause: Finding, configured: Mapping[str, str], suggested: Mapping[str, tuple[str, str]]) -> tuple[str, str]:
+    """What to do, and the runbook: as configured, as the detectors suggest, or to look at the evidence."""
+    condition = cause.unit.condition
+    sentence_, runbook = suggested.get(condition, ("", condition.replace("_", "-")))
+    if condition in configured:
+        return configured[condition], runbook
+    return (sentence_ or f"Look at the evidence and tell the on-call of {cause.unit.place} if it lasts."), runbook

@@ -1,0 +1,1 @@
+"""A simulated experiment that talks real protocols, and the console that shows what the daemon says about it."""

@@ -1,0 +1,158 @@
+"""The watch over one stream: repeats, late rows, silence, muting, and all detectors configured for its source."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collectors.conditions import ConditionHistory
+from collectors.frame import Frame, Kind, Layout, Updates
+from collectors.wire import END_OF_STREAM_NS, Block
+from daemon import metrics
+from daemon.detect.findings import FindingBook
+from daemon.detect.judges import build_judges
+from daemon.detect.upkeep import UpkeepRule
+from daemon.messages import FindingReport
+from daemon.settings import Mute, Settings
+from detectors.finding import Finding
+
+log = logging.getLogger(__name__)
+
+
+class StreamWatch:
+    """Judges the blocks of one stream in order. Its state can be saved and restored; it is the same after a replay.
+
+    A finding is reported at the time of the row that raised it, or just after the progress reported last where the row is
+    older than that: reports of a stream rise in time.
+    """
+
+    def __init__(self, stream: str, settings: Settings) -> None:
+        self.stream = stream
+        self.source = stream.split("#", maxsplit=1)[0]
+        self._section = settings.source.get(self.source)
+        place = self._section.place if self._section is not None and self._section.place else settings.experiment
+        self._upkeep = UpkeepRule(self.source, place, self._section)
+        self._rules, self._detectors = build_judges(self.source, settings)
+        self._book = FindingBook(self.source)
+        self.progress_ns = 0
+        self._epoch = -1
+        self._sequence = -1
+        self._last_row_ns = 0
+        self._rows = 0
+        self._layout: Layout | None = None
+
+    def judge(self, block: Block, conditions: ConditionHistory) -> list[FindingReport]:
+        """What there is to say after a block; `progress_ns` is how far the stream has been judged then."""
+        if self._is_repeat(block):
+            metrics.REPEATED_BLOCKS.labels(source=self.source).inc()
+            return []
+        reports: list[FindingReport] = []
+        if isinstance(block.content, Updates):
+            log.warning("updates cannot be judged, align them first source=%s", self.source)
+        elif block.content is not None and len(block.content):
+            reports = self._judge_frame(block.content, conditions)
+        if block.complete_ns < END_OF_STREAM_NS:
+            reports += self._keep_up(block.complete_ns, block.problem, fresh=block.content is not None)
+        self.progress_ns = max([self.progress_ns, block.complete_ns, *(report.at_ns for report in reports)])
+        metrics.ACTIVE_FINDINGS.labels(source=self.source).set(self._book.active)
+        return reports
+
+    def state(self) -> dict[str, Any]:
+        """All that the watch has learned and is in the middle of."""
+        return {
+            "progress_ns": self.progress_ns,
+            "epoch": self._epoch,
+            "sequence": self._sequence,
+            "last_row_ns": self._last_row_ns,
+            "rows": self._rows,
+            "upkeep": self._upkeep.state(),
+            "book": self._book.state(),
+            "judges": {judge.name: judge.state() for judge in (*self._rules, *self._detectors)},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`; detectors that are new to the configuration begin anew."""
+        self.progress_ns = int(state["progress_ns"])
+        self._epoch, self._sequence = int(state["epoch"]), int(state["sequence"])
+        self._last_row_ns, self._rows = int(state["last_row_ns"]), int(state["rows"])
+        self._upkeep.restore(state["upkeep"])
+        self._book.restore(state["book"])
+        for judge in (*self._rules, *self._detectors):
+            if judge.name in state["judges"]:
+                judge.restore(state["judges"][judge.name])
+
+    def status(self) -> dict[str, Any]:
+        """A line of `shiftwatch status`."""
+        learning = [detector.learning() for detector in self._detectors]
+        needs = "; ".join(text for text in learning if text)
+        return {"stream": self.stream, "rows": self._rows, "findings": self._book.active, "state": needs or "watching"}
+
+    def _is_repeat(self, block: Block) -> bool:
+        identity = block.identity
+        if (identity.epoch, identity.sequence) <= (self._epoch, self._sequence):
+            return True
+        self._epoch, self._sequence = identity.epoch, identity.sequence
+        return False
+
+    def _judge_frame(self, frame: Frame, conditions: ConditionHistory) -> list[FindingReport]:
+        on_time = self._on_time(frame)
+        if on_time is None:
+            return []
+        self._layout = on_time.layout
+        self._upkeep.see(on_time.layout, int(on_time.time_ns[-1]))
+        muted = self._muted(on_time, conditions)
+        broken = np.zeros(len(on_time), dtype=bool)
+        events = []
+        for rule in self._rules:
+            said, bad_rows = rule.judge(on_time, muted)
+            broken |= bad_rows
+            events += said
+        for detector in self._detectors:
+            events += detector.judge(on_time, muted, broken)
+        return [self._report(event.at_ns, self._book.take(event)) for event in events]
+
+    def _on_time(self, frame: Frame) -> Frame | None:
+        """The rows that are newer than what was judged; the others are counted. None where nothing is left."""
+        newest = np.maximum.accumulate(np.concatenate([[self._last_row_ns], frame.time_ns]))
+        good = frame.time_ns > newest[:-1]
+        late = int(len(good) - good.sum())
+        if late:
+            metrics.LATE_ROWS.labels(source=self.source).inc(late)
+            self._upkeep.late(int(newest[-1] - frame.time_ns[~good].min()))
+        elif len(good):
+            self._upkeep.late(0)
+        if not good.any():
+            return None
+        self._last_row_ns = int(newest[-1])
+        self._rows += int(good.sum())
+        return frame if good.all() else frame.rows(good)
+
+    def _muted(self, frame: Frame, conditions: ConditionHistory) -> NDArray[np.bool_]:
+        """Rows in which the source is not judged; shape (n,)."""
+        muted = np.zeros(len(frame), dtype=bool)
+        for mute in self._section.mute if self._section is not None else ():
+            muted |= _mutes(mute, frame.time_ns, conditions)
+        return muted
+
+    def _keep_up(self, at_ns: int, problem: str, *, fresh: bool) -> list[FindingReport]:
+        events = self._upkeep.judge(at_ns, self._last_row_ns, problem, fresh=fresh)
+        return [self._report(event.at_ns, self._book.take(event)) for event in events]
+
+    def _report(self, at_ns: int, finding: Finding) -> FindingReport:
+        return FindingReport(self.stream, max(at_ns, self.progress_ns + 1), finding)
+
+
+def _mutes(mute: Mute, time_ns: NDArray[np.int64], conditions: ConditionHistory) -> NDArray[np.bool_]:
+    """Whether a condition mutes each row; a condition that is not known mutes nothing. Shape (n,)."""
+    value = conditions.as_of(mute.condition, time_ns)
+    channel = conditions.channels.get(mute.condition)
+    if channel is None:
+        return np.zeros(len(time_ns), dtype=bool)
+    wanted = mute.values or mute.unless
+    codes = [float(i) for i, name in enumerate(channel.states) if name in wanted] if channel.kind is Kind.STATE and channel.states else []
+    codes += [float(text) for text in wanted if text.replace(".", "", 1).lstrip("-").isdecimal()]
+    among = np.isin(value, codes)
+    return among if mute.values else ~among & np.isfinite(value)

@@ -1,0 +1,1 @@
+"""The notify stage: tells receivers of incidents, once each change that matters."""

@@ -1,0 +1,73 @@
+"""The whole flow on one page.
+
+    collect --frames, conditions, layouts--> detect --findings--> correlate --incidents--> notify --> people
+
+Every arrow is a topic of the bus. Each stage can run in a process of its own (`shiftwatch run --stage detect`); with the
+memory bus all run in one. A stage reads, works, writes, and only then commits what it has read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from daemon import plugins
+from daemon.bus.bus import Bus
+from daemon.clock import Clock, ScaledClock, SystemClock
+from daemon.collect.stage import CollectStage
+from daemon.correlate.stage import CorrelateStage
+from daemon.detect.stage import DetectStage
+from daemon.notify.stage import NotifyStage, Receiver
+from daemon.runner import Stage
+from daemon.settings import ConfigurationError, Settings, detector_settings
+from daemon.store.store import Store
+
+STAGES = ("collect", "detect", "correlate", "notify")
+"""In the order of the flow; stopped in this order too, so that what was collected is still judged and told."""
+
+
+def builders(settings: Settings, bus: Bus, store: Store, clock: Clock, receivers: Sequence[Receiver]) -> Mapping[str, Callable[[], Stage]]:
+    """How each stage is built, by name; built anew after a failure."""
+    return {
+        "collect": lambda: CollectStage(settings, bus, clock),
+        "detect": lambda: DetectStage(settings, bus, store),
+        "correlate": lambda: CorrelateStage(settings, bus, store, suggested=suggested_decisions(settings)),
+        "notify": lambda: NotifyStage(bus, store, receivers),
+    }
+
+
+def open_bus(settings: Settings) -> Bus:
+    """The bus of the configuration. The driver is imported only where it is used."""
+    if settings.bus.driver == "memory":
+        from daemon.bus.memory import MemoryBus  # noqa: PLC0415 - a driver is imported only where it is used
+
+        return MemoryBus(settings.bus.memory)
+    from daemon.bus.kafka import KafkaBus  # noqa: PLC0415
+
+    return KafkaBus(settings.bus.kafka)
+
+
+def open_clock(settings: Settings) -> Clock:
+    """Wall time, or the scaled time of a demonstration."""
+    scaled = settings.clock
+    if scaled.origin_wall_ns:
+        return ScaledClock(scaled.origin_wall_ns, scaled.origin_data_ns, scaled.speed)
+    return SystemClock()
+
+
+def suggested_decisions(settings: Settings) -> dict[str, tuple[str, str]]:
+    """What the configured detectors suggest to do, by condition: sentence and runbook."""
+    suggested: dict[str, tuple[str, str]] = {}
+    for name in sorted({detector for source in settings.source.values() for detector in source.detectors}):
+        method = detector_settings(settings, name).method or name
+        suggested.update(getattr(plugins.load("detectors", method), "decisions", {}))
+    return suggested
+
+
+def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """The stages to run, in order. Raises ConfigurationError."""
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise ConfigurationError(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+    if names and settings.bus.driver == "memory" and set(names) != set(STAGES):
+        raise ConfigurationError("single stages need a bus that other processes can reach: set bus.driver to kafka")
+    return tuple(name for name in STAGES if not names or name in names)

@@ -1,0 +1,139 @@
+"""Recorded data through the same pipeline, at any speed, with the same incidents as the live run would have given."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from collectors.frame import Frame
+from collectors.wire import END_OF_STREAM_NS
+from daemon.bus.bus import Bus
+from daemon.clock import SystemClock
+from daemon.collect.publisher import Publisher
+from daemon.collect.source import Source, open_source
+from daemon.correlate.stage import CorrelateStage
+from daemon.detect.stage import DetectStage
+from daemon.notify.stage import NotifyStage, Receiver
+from daemon.pipeline import suggested_decisions
+from daemon.runner import Stage
+from daemon.settings import Settings
+from daemon.store.store import Store
+
+log = logging.getLogger(__name__)
+
+BLOCKS_AHEAD = 50
+"""Frames published before the other stages get their turn: bounds what is in memory."""
+DRAIN_TIMEOUT_S = 120.0
+
+
+class ReplayError(Exception):
+    """A replay that did not come to its end; says where it stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What went through."""
+
+    rows: int
+    first_ns: int
+    last_ns: int
+    seconds: float
+
+
+class Replay:
+    """Feeds the finite sources of a configuration through detect, correlate and notify, in one thread.
+
+    The producer's epoch is fixed, so that a replay that is started again on the same bus and store recognises what it
+    had sent before and ends with the same incidents.
+    """
+
+    def __init__(self, settings: Settings, bus: Bus, store: Store, receivers: Sequence[Receiver], speed: float | None) -> None:
+        self._bus = bus
+        self._speed = speed
+        clock = SystemClock()
+        self._publishers: dict[str, Publisher] = {}
+        self._sources: list[Source] = []
+        for name, section in settings.source.items():
+            topic = "conditions" if section.role == "conditions" else "frames"
+            self._publishers[name] = Publisher(bus, name, topic, 1, clock.now_ns)
+            self._sources.append(open_source(name, settings, self._publishers[name], clock))
+        self._detect = DetectStage(settings, bus, store, wait_for_conditions=True)
+        self._correlate = CorrelateStage(settings, bus, store, suggested=suggested_decisions(settings), wait_for_all=True)
+        self._stages: list[Stage] = [self._detect, self._correlate, NotifyStage(bus, store, receivers)]
+
+    def run(self, progress: Callable[[int, int], None]) -> Replayed:
+        """Runs to the end of the data. `progress` is called with rows done and the event time reached. Raises ReplayError, CollectError."""
+        started = time.monotonic()
+        rows, first_ns, last_ns, published = 0, 0, 0, 0
+        for publisher in self._publishers.values():
+            publisher.heartbeat(0)
+        for name, frame in merged(self._sources):
+            first_ns = first_ns or int(frame.time_ns[0])
+            last_ns = max(last_ns, int(frame.time_ns[-1]))
+            self._others(int(frame.time_ns[0]), name)
+            for part in self._paced(frame, first_ns, started):
+                self._publishers[name].frame(part)
+                published += 1
+                if published % BLOCKS_AHEAD == 0 or self._speed is not None:
+                    self._advance()
+            rows += len(frame)
+            progress(rows, last_ns)
+        for publisher in self._publishers.values():
+            publisher.heartbeat(END_OF_STREAM_NS)
+        self._bus.flush(60.0)
+        self._drain()
+        return Replayed(rows, first_ns, last_ns, time.monotonic() - started)
+
+    def close(self) -> None:
+        """Ends stages and sources."""
+        for stage in self._stages:
+            stage.close()
+        for source in self._sources:
+            source.close()
+
+    def _paced(self, frame: Frame, first_ns: int, started: float) -> Iterator[Frame]:
+        """The frame's rows when their time has come; all at once without a speed."""
+        if self._speed is None:
+            yield frame
+            return
+        for row in range(len(frame)):
+            due = started + (int(frame.time_ns[row]) - first_ns) / 1e9 / self._speed
+            while time.monotonic() < due:
+                self._advance(min(0.05, due - time.monotonic()))
+            yield frame.rows(slice(row, row + 1))
+
+    def _others(self, at_ns: int, name: str) -> None:
+        """Frames are merged in order of their first row: nothing older than that is still to come from any source."""
+        for other, publisher in self._publishers.items():
+            if other != name:
+                publisher.heartbeat(at_ns - 1)
+
+    def _advance(self, timeout_s: float = 0.0) -> int:
+        return sum(stage.step(timeout_s) for stage in self._stages)
+
+    def _drain(self) -> None:
+        """Until everything has been judged, correlated and told."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        quiet = 0
+        while quiet < 2:
+            if self._advance(0.05):
+                deadline = time.monotonic() + DRAIN_TIMEOUT_S
+            reached_ns = self._correlate.watermark_ns
+            quiet = quiet + 1 if reached_ns is not None and reached_ns >= END_OF_STREAM_NS and not self._advance(0.05) else 0
+            if time.monotonic() > deadline:
+                raise ReplayError(f"no progress for {DRAIN_TIMEOUT_S:.0f} s; correlated up to {reached_ns}")
+
+
+def merged(sources: Sequence[Source]) -> Iterator[tuple[str, Frame]]:
+    """The frames of all sources in order of their first row. Raises CollectError."""
+
+    def keyed(number: int, source: Source) -> Iterator[tuple[int, int, str, Frame]]:
+        for frame in source.frames():
+            if len(frame):
+                yield int(frame.time_ns[0]), number, source.name, frame
+
+    for _, _, name, frame in heapq.merge(*(keyed(i, s) for i, s in enumerate(sources)), key=lambda item: item[:2]):
+        yield name, frame

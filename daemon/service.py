@@ -1,0 +1,148 @@
+"""The daemon's life: start, signals, health, systemd's watchdog, reload, orderly end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import sdnotify
+
+from daemon import metrics, plugins
+from daemon.bus.bus import Bus
+from daemon.notify.stage import Receiver
+from daemon.pipeline import builders, check_stages, open_bus, open_clock
+from daemon.runner import STUCK_AFTER_S, StageRunner
+from daemon.settings import ConfigurationError, Settings, load
+from daemon.store.store import Store
+from daemon.version import VERSION
+from daemon.web.operations import OperationsServer
+
+log = logging.getLogger(__name__)
+
+WATCHDOG_S = 5.0
+
+
+class Service:
+    """Runs the stages of a configuration until it is told to stop."""
+
+    def __init__(self, settings: Settings, stages: Sequence[str], receivers: Sequence[Receiver], config: Path | None = None) -> None:
+        self._settings = settings
+        self._names = check_stages(settings, stages)
+        self._receivers = receivers
+        self._config = config
+        self._stop = threading.Event()
+        self._reload = threading.Event()
+        self._runners: list[StageRunner] = []
+        self._notifier = sdnotify.SystemdNotifier()
+        self._started_s = time.time()
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. Raises what cannot be mended by trying again: configuration, store, bus, port."""
+        plugins.check_packages()
+        metrics.BUILD.labels(version=VERSION).set(1)
+        previous = {number: signal.signal(number, self._signalled) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+        server = self._serve()
+        try:
+            while not self._stop.is_set():
+                self._run_once(server)
+        finally:
+            if server is not None:
+                server.close()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _serve(self) -> OperationsServer | None:
+        http = self._settings.http
+        if not http.enabled:
+            return None
+        return OperationsServer(http.host, http.port, live=self._not_live, ready=self._not_ready, status=self.status)
+
+    def _run_once(self, server: OperationsServer | None) -> None:
+        """One configuration, from start to stop or reload."""
+        self._reload.clear()
+        settings = self._settings
+        store, bus = Store(settings.store.resolve()), open_bus(settings)
+        made = builders(settings, bus, store, open_clock(settings), self._receivers)
+        self._runners = [StageRunner(name, made[name]) for name in self._names]
+        log.info(
+            "started version=%s config=%s stages=%s sources=%s detectors=%s bus=%s store=%s http=%s",
+            VERSION,
+            self._config or "-",
+            ",".join(self._names),
+            ",".join(settings.source) or "-",
+            ",".join(sorted({d for s in settings.source.values() for d in s.detectors})) or "-",
+            settings.bus.driver,
+            store.name,
+            server.url if server else "-",
+        )
+        for runner in reversed(self._runners):  # readers before writers
+            runner.start()
+        self._notifier.notify("READY=1")
+        while not (self._stop.is_set() or self._reload.is_set()):
+            self._stop.wait(0.2) if self._beat() else self._stop.wait(1.0)
+        self._notifier.notify("RELOADING=1" if self._reload.is_set() else "STOPPING=1")
+        self._wind_down(bus, store)
+
+    def _beat(self) -> bool:
+        """Feeds systemd's watchdog as long as every stage comes round."""
+        live = not self._not_live()
+        if live and time.monotonic() % WATCHDOG_S < 0.3:
+            self._notifier.notify("WATCHDOG=1")
+        return live
+
+    def _wind_down(self, bus: Bus, store: Store) -> None:
+        ended = [runner.stop() for runner in self._runners]
+        bus.close()
+        store.close()
+        log.info("stopped stages=%s clean=%s state=saved", ",".join(self._names), all(ended))
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._prepare_reload()
+        else:
+            self._stop.set()
+
+    def _prepare_reload(self) -> None:
+        """Takes a changed configuration; one that is wrong is refused and the old one goes on."""
+        if self._config is None:
+            return
+        try:
+            self._settings = load(self._config)
+        except ConfigurationError as error:
+            for line in str(error).splitlines():
+                log.error("reload refused reason=%r", line)
+            return
+        log.info("reloading config=%s", self._config)
+        self._reload.set()
+
+    def _not_live(self) -> list[str]:
+        return [f"{r.name}: no progress for {r.stuck_s:.0f} s" for r in self._runners if r.stuck_s > STUCK_AFTER_S]
+
+    def _not_ready(self) -> list[str]:
+        waiting = [f"{r.name}: {r.error or 'starting'}" for r in self._runners if r.stage is None or r.error]
+        return self._not_live() + waiting or ([] if self._runners else ["starting"])
+
+    def status(self) -> dict[str, Any]:
+        """What `shiftwatch status` shows of this process."""
+        stages = [
+            {
+                "stage": r.name,
+                "state": "failing" if r.error else "running" if r.stage else "starting",
+                "error": r.error,
+                "failures": r.failures,
+            }
+            | (r.stage.status() if r.stage is not None and hasattr(r.stage, "status") else {})
+            for r in self._runners
+        ]
+        return {
+            "version": VERSION,
+            "uptime_s": round(time.time() - self._started_s, 1),
+            "budget_per_day": self._settings.false_alarms_per_day,
+            "stages": stages,
+        }

@@ -1,0 +1,218 @@
+"""Diagnosis of a data acquisition: which FED, link, readout unit or farm takes the rate away, and who only suffers.
+
+A rule: it needs no history and judges a single snapshot, except for what is defined over minutes (repeated and lengthy soft
+errors, settling after a start, the hold-off of cloud jobs), for which it remembers run control states. It reads the channels of
+a DAQ snapshot source by name (see `collectors.daq_tables`, where they are listed); other frames have no units.
+
+Method: the conditions of the CMS expert system for DAQ operation (G. Badaro et al., "DAQExpert: an expert system to increase
+CMS data-taking efficiency", J. Phys. Conf. Ser. 1085 (2018) 032021), judged over whole frames. All that hold are reported;
+`detectors.daq_advice.EXPLAINS` tells the cause from what it brings about.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from collectors.collector import Options
+from collectors.frame import Frame, digest_of
+from detectors.daq_advice import ADVICE
+from detectors.daq_conditions import Facts, Verdict, data_flow, dead_time, trigger_throttling
+from detectors.daq_evidence import Case, evidence_of
+from detectors.daq_overview import overview, stop
+from detectors.daq_run import Run, RunMemory, RunRows
+from detectors.daq_view import Bools, DaqLayout, DaqView, any_of, same_wiring
+from detectors.finding import Breaches, Evidence, Unit
+
+KEPT_LAYOUTS = 8
+
+
+class DaqOptions(Options):
+    """Options of the rule `daq`: the thresholds of its conditions."""
+
+    no_rate_hz: float = 0
+    """No rate is a rate of built events at or below this."""
+    settle_s: float = 5
+    """Nothing is said in the first seconds after a start, a pause or a recovery."""
+    fed_dead_time_percent: float = 2
+    """A FED takes too much time in WARNING and BUSY above this."""
+    partition_dead_time_percent: float = 5
+    """A partition takes too much time in WARNING and BUSY above this."""
+    retri_percent: float = 1
+    """The protection against resonant triggers takes too much time above this."""
+    backpressure_percent: float = 2
+    """The DAQ pushes a FED back where the back-pressure on its link is above this."""
+    no_backpressure_percent: float = 0.1
+    """Back-pressure up to this is none: a FED that blocks the triggers does so by itself."""
+    stuck_backpressure_percent: float = 80
+    """Above this a FED that blocks the triggers is stuck because of the DAQ."""
+    few_requests: float = 100
+    """The event manager has few requests below this: the builder units do not ask for events."""
+    limited_builders_ratio: float = 0.3
+    """The filter farm holds up the builder units where more than this part of them is throttled, blocked or failed."""
+    rate_limit_hz: float = 100_000
+    """The rate of built events is too high above this, the design of the readout."""
+    input_rate_high_hz: float = 100_000
+    """Triggers accepted and suppressed are too many above this."""
+    input_rate_very_high_hz: float = 200_000
+    """Triggers accepted and suppressed are far too many above this."""
+    admissible_dead_time_ratio: float = 0.05
+    """Part of the triggers that ordinary dead time suppresses; it does not count towards the two limits above."""
+    hlt_output_high_gb_s: float = 4.5
+    """The output of the filter farm is high above this."""
+    hlt_output_extreme_gb_s: float = 6
+    """The output of the filter farm is more than the storage can take above this."""
+    cloud_ratio: float = 0.03
+    """Filter units in cloud mode are too many above this part of all."""
+    cloud_hold_off_s: float = 1800
+    """Time that cloud jobs are given to end when the beam mode no longer allows them."""
+    soft_error_s: float = 30
+    """A recovery from a soft error is lengthy above this."""
+    soft_error_limits_s: dict[str, float] = {"TRACKER": 60}
+    """The same for subsystems that take longer."""
+    soft_error_entries: int = 3
+    """Soft errors of a subsystem are continuous where there are more than this within the window."""
+    soft_error_window_s: float = 600
+    """The window in which soft errors are counted."""
+    many: int = 4
+    """More FEDs of a partition than this, or more readout units, are one finding at the partition, or at the DAQ."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """The outcome for a frame: its parts of equal wiring with their verdicts, first row of each, and the units of all."""
+
+    facts: list[Facts]
+    verdicts: list[list[Verdict]]
+    starts: list[int]
+    breaches: Breaches
+
+
+class DaqRule:
+    """The DAQ diagnosis; see the module."""
+
+    options_model: ClassVar[type[Options]] = DaqOptions
+
+    def __init__(self, name: str, options: DaqOptions) -> None:
+        self.name = name
+        self._options = options
+        self._memory = RunMemory()
+        self._layouts: dict[str, DaqLayout] = {}
+        self._last: tuple[weakref.ref[Frame], _Judged] | None = None
+
+    def judge(self, frame: Frame) -> Breaches:
+        """Conditions with their places that hold in at least one row; none for frames of other sources."""
+        layout = self._layout(frame)
+        if not layout.known or not len(frame):
+            nothing = np.zeros((len(frame), 0), dtype=np.bool_)
+            return Breaches((), nothing, nothing)
+        judged = self._judged(layout, frame)
+        self._last = weakref.ref(frame), judged
+        return judged.breaches
+
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """The objects that the condition holds for in this row, what they show, and who suffers."""
+        if self._last is None or self._last[0]() is not frame:
+            self.judge(frame)
+        if self._last is None:
+            raise IndexError(f"rule {self.name}: the frame has no unit {unit}")
+        judged = self._last[1]
+        part = int(np.searchsorted(judged.starts, row, side="right")) - 1
+        facts, within = judged.facts[part], row - judged.starts[part]
+        what = judged.breaches.units[unit]
+        objects: dict[str, list[int]] = {}
+        for verdict in judged.verdicts[part]:
+            if verdict.condition == what.condition:
+                places = _places(facts.view.layout, verdict.kind)
+                held = np.flatnonzero(verdict.holds[within]).tolist()
+                objects.setdefault(verdict.kind, []).extend(i for i in held if _belongs(places[i], verdict.kind, what.place))
+        return evidence_of(what, Case(facts, within, objects))
+
+    def _layout(self, frame: Frame) -> DaqLayout:
+        digest = frame.layout.digest
+        if digest not in self._layouts:
+            if len(self._layouts) >= KEPT_LAYOUTS:
+                del self._layouts[next(iter(self._layouts))]
+            self._layouts[digest] = DaqLayout(frame.layout)
+        return self._layouts[digest]
+
+    def _judged(self, layout: DaqLayout, frame: Frame) -> _Judged:
+        starts = same_wiring(DaqView(layout, frame)).tolist()
+        all_facts, all_verdicts = [], []
+        columns: dict[tuple[str, str], tuple[Bools, Bools]] = {}
+        for start, end in zip(starts, [*starts[1:], len(frame)], strict=True):
+            view = DaqView(layout, frame.rows(slice(start, end)))
+            context = self._memory.context(frame.layout.stream, RunRows.of(view))
+            facts = Facts(view, Run.of(view, context, self._options), self._options)
+            verdicts = [*trigger_throttling(facts), *data_flow(facts), *dead_time(facts), *overview(facts)]
+            verdicts += stop(facts, verdicts)
+            for verdict in verdicts:
+                self._collect(layout, verdict, slice(start, end), len(frame), columns)
+            all_facts.append(facts)
+            all_verdicts.append(verdicts)
+        return _Judged(all_facts, all_verdicts, starts, _breaches(frame, columns))
+
+    def _collect(
+        self, layout: DaqLayout, verdict: Verdict, rows: slice, n: int, columns: dict[tuple[str, str], tuple[Bools, Bools]]
+    ) -> None:
+        """Enters a verdict's columns under condition and place; many objects of one owner become one column of the owner."""
+        holds = verdict.holds
+        if not holds.any():
+            return
+        owner_places: Iterable[str] = ()
+        of_owner = np.zeros((len(holds), 0), dtype=np.bool_)
+        if verdict.kind == "fed":
+            of_owner = holds.astype(np.float32) @ layout.in_partition > self._options.many
+            owner_places = layout.partitions.places
+            holds = holds & ~(of_owner[:, layout.fed_partition] & (layout.fed_partition >= 0)) if of_owner.size else holds
+        elif verdict.kind == "unit":
+            of_owner = holds.sum(axis=1, keepdims=True) > self._options.many
+            owner_places = (layout.daq_place,)
+            holds = holds & ~of_owner
+        judged = verdict.judged[:, :1]
+        for places, columns_of in ((_places(layout, verdict.kind), holds), (list(owner_places), of_owner)):
+            for i in np.flatnonzero(columns_of.any(axis=0)).tolist():
+                key = verdict.condition, places[i]
+                if key not in columns:
+                    columns[key] = np.zeros(n, dtype=np.bool_), np.ones(n, dtype=np.bool_)
+                columns[key][0][rows] |= columns_of[:, i]
+                columns[key][1][rows] &= judged[:, 0]
+
+
+def _breaches(frame: Frame, columns: dict[tuple[str, str], tuple[Bools, Bools]]) -> Breaches:
+    units = tuple(_unit(frame.layout.source, condition, place) for condition, place in columns)
+    if not units:
+        nothing = np.zeros((len(frame), 0), dtype=np.bool_)
+        return Breaches((), nothing, nothing)
+    return Breaches(units, np.stack([h for h, _ in columns.values()], axis=1), np.stack([j for _, j in columns.values()], axis=1))
+
+
+def _unit(source: str, condition: str, place: str) -> Unit:
+    leaf = place.rpartition("/")[2]
+    name = f"{condition.replace('_', ' ')} of {leaf}"
+    return Unit(digest_of("daq", source, condition, place), name, place, condition, ADVICE[condition].severity)
+
+
+def _places(layout: DaqLayout, kind: str) -> list[str]:
+    match kind:
+        case "fed":
+            return list(layout.feds.places)
+        case "partition":
+            return list(layout.partitions.places)
+        case "unit":
+            return list(layout.units.places)
+        case "subsystem":
+            return [*layout.subsystems.places, layout.daq_place]
+        case "DAQ":
+            return [layout.daq_place]
+        case _:
+            return [layout.place(kind)]
+
+
+def _belongs(place: str, kind: str, unit_place: str) -> bool:
+    """Whether an object is part of a unit: it lies within its place, or the unit stands for all readout units."""
+    return place == unit_place or place.startswith(unit_place + "/") or (kind == "unit" and not unit_place.rpartition("/")[2].startswith("RU "))

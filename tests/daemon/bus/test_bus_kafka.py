@@ -1,0 +1,260 @@
+"""What only the Kafka bus has: topics on a cluster, logging in, third parties, members that die."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from daemon.bus.bus import BusError, NotAssigned, Record, TopicPartition, read_existing
+from daemon.bus.kafka_options import KafkaOptions
+from daemon.bus.topics import Topic, standard_topics
+from deploy.kafka.broker import KafkaBroker, free_port
+from tests.kafka_broker import SASL_PASSWORD, SASL_USER, fast_options
+
+pytestmark = pytest.mark.kafka
+
+FINDINGS = TopicPartition("findings", 0)
+SMALL = {topic.name: topic for topic in (Topic("findings"), Topic("frames", partitions=2, partitions_fixed=False))}
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def admin(kafka: KafkaBroker) -> Iterator[Any]:
+    """kafka-python's admin client, for what the bus does not do itself."""
+    from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - only where there is a broker
+
+    client = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    yield client
+    client.close()
+
+
+def make_bus(options: KafkaOptions, topics: dict[str, Topic] | None = None) -> Any:
+    from daemon.bus.kafka import KafkaBus  # noqa: PLC0415
+
+    return KafkaBus(options, topics or SMALL)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+
+
+class TestTopics:
+    def test_they_are_made_with_their_settings(self, kafka: KafkaBroker, admin: Any) -> None:
+        from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415
+
+        options = fast_options(kafka, frames_partitions=3)
+        make_bus(options, dict(standard_topics(3))).close()
+        described = {entry["name"]: len(entry["partitions"]) for entry in admin.describe_topics() if entry["name"].startswith(options.prefix)}
+        single = ["layouts", "conditions", "findings", "incidents", "plans", "feedback", "dead-letters"]
+        assert described == {options.topic(name): 1 for name in single} | {options.topic("frames"): 3, options.topic("ingest"): 3}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in described]
+        settings = admin.describe_configs(resources)["topic"]
+        compacted = {name for name, entry in settings.items() if entry.get("cleanup.policy", {}).get("value") == "compact"}
+        assert compacted == {options.topic(name) for name in ("layouts", "conditions", "incidents")}
+        assert settings[options.topic("frames")]["retention.ms"]["value"] == str(3 * 86_400_000)
+
+    def test_a_topic_that_must_have_one_partition_and_has_more_is_refused(self, kafka: KafkaBroker, admin: Any) -> None:
+        options = fast_options(kafka)
+        admin.create_topics({options.topic("findings"): {"num_partitions": 3}}, wait_for_metadata=True)
+        with pytest.raises(BusError, match=rf"{options.topic('findings')} at {kafka.bootstrap} has 3 partitions and must have 1"):
+            make_bus(options)
+
+    def test_a_topic_that_must_be_compacted_and_is_not_is_refused(self, kafka: KafkaBroker, admin: Any) -> None:
+        options = fast_options(kafka)
+        admin.create_topics({options.topic("incidents"): {"num_partitions": 1}}, wait_for_metadata=True)
+        with pytest.raises(BusError, match=r"incidents at .* has cleanup.policy=delete and must be compacted"):
+            make_bus(options, {"incidents": Topic("incidents", compacted=True)})
+
+    def test_partitions_of_frames_may_differ_and_may_be_added_later(self, kafka: KafkaBroker, admin: Any, caplog: pytest.LogCaptureFixture) -> None:
+        options = fast_options(kafka, discovery_interval_s=0.2)
+        admin.create_topics({options.topic("frames"): {"num_partitions": 1}}, wait_for_metadata=True)
+        with caplog.at_level(logging.WARNING):
+            bus = make_bus(options)
+        assert "has 1 partitions, configured are 2" in caplog.text
+        reader = bus.subscribe(["frames"], None)
+        bus.publish("frames", "a", b"before")
+        bus.flush(PATIENCE_S)
+        records: list[Record] = read_existing(reader, PATIENCE_S)
+        admin.create_partitions({options.topic("frames"): 3})
+        until(lambda: records.extend(reader.poll(0.1)) or len(reader.positions()) == 3, "new partitions")
+        later = make_bus(options)
+        for number in range(20):
+            later.publish("frames", f"source{number}", b"after")
+        later.flush(PATIENCE_S)
+        until(lambda: records.extend(reader.poll(0.1)) or len(records) == 21, "records of all partitions")
+        assert {record.partition for record in records} == {0, 1, 2}
+        reader.close()
+        later.close()
+        bus.close()
+
+
+class TestConnection:
+    def test_a_broker_that_is_not_there_is_named_and_nothing_is_left_behind(self) -> None:
+        port = free_port()
+        threads = set(threading.enumerate())
+        with pytest.raises(BusError, match=rf"no Kafka broker answers within 0.3 s \(127.0.0.1:{port}: Connection refused\)"):
+            make_bus(KafkaOptions(bootstrap_servers=(f"127.0.0.1:{port}",), connect_timeout_s=0.3))
+        assert set(threading.enumerate()) <= threads
+
+    def test_a_server_that_is_no_broker_is_named_and_nothing_is_left_behind(self) -> None:
+        threads = set(threading.enumerate())
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with pytest.raises(BusError, match=rf"no session with Kafka at 127.0.0.1:{port} \(PLAINTEXT\)"):
+                make_bus(KafkaOptions(bootstrap_servers=(f"127.0.0.1:{port}",), connect_timeout_s=0.5))
+        assert set(threading.enumerate()) <= threads
+
+    def test_the_right_password_opens_and_is_never_shown(self, kafka: KafkaBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        file = tmp_path / "password"
+        file.write_text(SASL_PASSWORD + "\n")
+        options = sasl_options(kafka, sasl_password_file=file)
+        with caplog.at_level(logging.DEBUG):
+            bus = make_bus(options)
+            subscription = bus.subscribe(["findings"], "g")
+            bus.publish("findings", "k", b"secret or not")
+            bus.flush(PATIENCE_S)
+            until(lambda: subscription.poll(0.2), "a record")
+            subscription.close()
+            bus.close()
+        assert len(caplog.records) > 20
+        assert SASL_PASSWORD not in caplog.text
+        assert SASL_PASSWORD not in repr(options) + str(options) + options.model_dump_json()
+
+    def test_a_wrong_password_is_told_and_never_shown(self, kafka: KafkaBroker, caplog: pytest.LogCaptureFixture) -> None:
+        wrong = "not-the-password-at-all"
+        threads = set(threading.enumerate())
+        with caplog.at_level(logging.DEBUG), pytest.raises(BusError, match=r"SASL_PLAINTEXT.*Authentication") as raised:
+            make_bus(sasl_options(kafka, sasl_password=wrong, connect_timeout_s=1.0))
+        assert wrong not in str(raised.value) + caplog.text
+        assert set(threading.enumerate()) <= threads
+
+    def test_a_password_file_that_is_not_there_is_named(self, kafka: KafkaBroker, tmp_path: Path) -> None:
+        with pytest.raises(BusError, match=r"sasl_password_file .*nowhere: No such file"):
+            make_bus(sasl_options(kafka, sasl_password_file=tmp_path / "nowhere"))
+
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            ({"bootstrap_servers": "broker1"}, "'broker1' is not host:port"),
+            ({"bootstrap_servers": "broker1:9092, broker2:99999"}, "'broker2:99999' is not host:port"),
+            ({"security_protocol": "SASL_SSL", "sasl_username": "u"}, "needs sasl_username and sasl_password_file or sasl_password"),
+            ({"heartbeat_interval_s": 5.0}, "at most a third of session_timeout_s"),
+            ({"delivery_timeout_s": 1.0}, "delivery_timeout_s must be at least"),
+            ({"ssl_keyfile": "key.pem"}, "ssl_keyfile needs ssl_certfile"),
+        ],
+    )
+    def test_options_that_cannot_work_are_refused(self, settings: dict[str, Any], told: str) -> None:
+        with pytest.raises(ValidationError, match=told):
+            KafkaOptions(**settings)
+
+
+def sasl_options(kafka: KafkaBroker, **changes: Any) -> KafkaOptions:
+    login = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_username": SASL_USER}
+    return fast_options(kafka, bootstrap_servers=kafka.sasl_bootstrap, **login, **changes)
+
+
+class TestReading:
+    def test_keys_and_values_of_third_parties_do_not_stop_a_reader(self, kafka: KafkaBroker) -> None:
+        from kafka import KafkaProducer  # noqa: PLC0415
+
+        options = fast_options(kafka)
+        bus = make_bus(options)
+        producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+        for key, value in ((None, b"no key"), (b"\xff\xfe", b"no text"), (b"k", None), ("schlüssel".encode(), b"fine")):
+            producer.send(options.topic("findings"), key=key, value=value)
+        producer.flush()
+        producer.close()
+        reader = bus.subscribe(["findings"], None)
+        records = read_existing(reader, PATIENCE_S)
+        assert [(r.key, r.value) for r in records] == [("", b"no key"), (r"\xff\xfe", b"no text"), ("k", b""), ("schlüssel", b"fine")]
+        reader.close()
+        bus.close()
+
+    def test_records_deleted_before_they_were_read_are_told(self, kafka: KafkaBroker, admin: Any, caplog: pytest.LogCaptureFixture) -> None:
+        from kafka import TopicPartition as KafkaPartition  # noqa: PLC0415
+
+        options = fast_options(kafka)
+        bus = make_bus(options)
+        for number in range(10):
+            bus.publish("findings", "k", b"%d" % number)
+        bus.flush(PATIENCE_S)
+        first = bus.subscribe(["findings"], "g")
+        until(lambda: first.poll(0.2, 4), "records")
+        first.commit({FINDINGS: 4})
+        first.close()
+        admin.delete_records({KafkaPartition(options.topic("findings"), 0): 7})
+        second = bus.subscribe(["findings"], "g")
+        records: list[Record] = []
+        with caplog.at_level(logging.ERROR):
+            until(lambda: records.extend(second.poll(0.2)) or len(records) == 3, "what is left")
+        assert "3 records from offset 4 on were deleted before they were read" in caplog.text
+        second.close()
+        bus.close()
+
+    def test_a_consumer_killed_between_poll_and_commit_leaves_its_records_to_the_next(self, kafka: KafkaBroker, tmp_path: Path) -> None:
+        options = fast_options(kafka)
+        bus = make_bus(options)
+        for number in range(10):
+            bus.publish("findings", "k", b"%d" % number)
+        bus.flush(PATIENCE_S)
+        script = (
+            "import sys, time; from daemon.bus.kafka import KafkaBus, KafkaOptions; from daemon.bus.topics import Topic\n"
+            "bus = KafkaBus(KafkaOptions.model_validate_json(sys.argv[1]), {'findings': Topic('findings')})\n"
+            "subscription = bus.subscribe(['findings'], 'g')\n"
+            "while not (records := subscription.poll(1.0)): pass\n"
+            "print(','.join(str(r.offset) for r in records), flush=True)\n"
+            "time.sleep(60)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", script, options.model_dump_json()]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            read = process.stdout.readline().strip()
+            process.send_signal(signal.SIGKILL)
+        assert read == "0,1,2,3,4,5,6,7,8,9"
+        subscription = bus.subscribe(["findings"], "g")
+        records: list[Record] = []
+        until(lambda: records.extend(subscription.poll(0.5)) or len(records) == 10, "the same records")
+        assert [record.offset for record in records] == list(range(10))
+        subscription.close()
+        bus.close()
+
+    def test_a_member_that_stops_polling_loses_its_partitions_and_is_told(self, kafka: KafkaBroker) -> None:
+        options = fast_options(kafka, max_poll_interval_s=1.0, session_timeout_s=1.0)
+        bus = make_bus(options)
+        for number in range(4):
+            bus.publish("findings", "k", b"%d" % number)
+        bus.flush(PATIENCE_S)
+        refused: list[frozenset[TopicPartition]] = []
+
+        def on_revoke(partitions: frozenset[TopicPartition]) -> None:
+            with pytest.raises(NotAssigned):
+                slow.commit(dict.fromkeys(partitions, 4))
+            refused.append(partitions)
+
+        slow = bus.subscribe(["findings"], "g", on_revoke=on_revoke)
+        until(lambda: slow.poll(0.2), "records")
+        quick = bus.subscribe(["findings"], "g")
+        records: list[Record] = []
+        until(lambda: records.extend(quick.poll(0.2)) or len(records) == 4, "what the slow one did not commit")
+        quick.commit({FINDINGS: 4})
+        with pytest.raises(NotAssigned):
+            slow.commit({FINDINGS: 4})
+        assert refused == []
+        until(lambda: quick.poll(0.05) or slow.poll(0.05) or refused, "the slow one is told at its next poll")
+        assert refused == [frozenset({FINDINGS})]
+        quick.close()
+        slow.close()
+        bus.close()
