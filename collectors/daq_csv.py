@@ -26,7 +26,9 @@ class DaqTable:
     Raises CollectError, naming the file, where it is missing, truncated or lacks a column.
     """
 
-    def __init__(self, folder: Path, name: str, *, numbers: Sequence[str] = (), flags: Sequence[str] = (), texts: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, name: str, *, numbers: Sequence[str] = (), flags: Sequence[str] = (), texts: Sequence[str] = ()
+    ) -> None:
         self.path = _existing(folder, name)
         self.rejected: list[Rejected] = []
         self._skipped: list[int] = []

@@ -30,6 +30,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -139,7 +140,7 @@ def _global(table: DaqTable, root: str, snapshots: NDArray[np.int64]) -> tuple[D
         elif name in _GLOBAL_STATES:
             states = _GLOBAL_STATES[name]
             fields.append(Field(name, "state", "", Kind.STATE, states))
-            columns.append(table.mapped(name, lambda text, states=states: named_state(text, states)))
+            columns.append(table.mapped(name, partial(named_state, states=states)))
         elif name == "levelZeroStateEntry":
             fields.append(Field("levelZeroStateAge", "time in state", "s"))
             columns.append(np.maximum(0, table.time_ms - table.number(name)) / 1000)
@@ -169,7 +170,7 @@ def _subsystems(folder: Path, root: str, snapshots: NDArray[np.int64]) -> tuple[
     table = DaqTable(folder, "subsystem", texts=["name", "status"])
     which, names = table.text("name")
     fields = (Field("status", "state", "", Kind.STATE, RUN_STATES),)
-    status = table.mapped("status", lambda text: named_state(text, RUN_STATES))
+    status = table.mapped("status", partial(named_state, states=RUN_STATES))
     return table, _objects(table, snapshots, which, [(f"subsystem/{n}", f"{root}/{n}") for n in names], fields, [status])
 
 
@@ -201,7 +202,7 @@ def _readout_units(folder: Path, root: str, snapshots: NDArray[np.int64]) -> tup
         Field("errorFed", "FED named in error", ""),
         *(Field(name, "number", "Hz" if name == "rate" else "1") for name in _UNIT_NUMBERS),
     )
-    states = table.mapped("stateName", lambda text: named_state(text, UNIT_STATES))
+    states = table.mapped("stateName", partial(named_state, states=UNIT_STATES))
     columns = [states, table.mapped("errorMsg", fed_named_in), *(table.number(name) for name in _UNIT_NUMBERS)]
     masked = np.repeat(table.number("masked")[:, None] == 1, len(fields), axis=1)
     masked[:, [field.name == "instance" for field in fields]] = False
@@ -216,9 +217,7 @@ _FED_FLAGS = ("ruFedWithoutFragments", "frlMasked", "fmmMasked", "hasSLINK", "ha
 _FED_TEXTS = ("ttsState", "partition", "subsystem", "ru", "dependent_feds")
 
 
-def _feds(
-    folder: Path, root: str, snapshots: NDArray[np.int64], instances: dict[str, NDArray[np.float64]]
-) -> tuple[DaqTable, Objects]:
+def _feds(folder: Path, root: str, snapshots: NDArray[np.int64], instances: dict[str, NDArray[np.float64]]) -> tuple[DaqTable, Objects]:
     dead_time = [field.name for field in _DEAD_TIME]
     table = DaqTable(folder, "fed", numbers=["srcIdExpected", *_LINK_NUMBERS, *dead_time], flags=_FED_FLAGS, texts=_FED_TEXTS)
     carrier = table.mapped("dependent_feds", lambda text: int(text.split(";")[0]))

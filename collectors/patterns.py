@@ -46,7 +46,12 @@ class Selection:
         self._exclude = tuple(expression(pattern) for pattern in exclude)
 
     def __contains__(self, name: str) -> bool:
-        return any(p.fullmatch(name) for p in self._include) and not any(p.fullmatch(name) for p in self._exclude)
+        return self.accepts(name)
+
+    def accepts(self, *spellings: str) -> bool:
+        """Whether a thing is wanted that can be named in several ways."""
+        included = any(p.fullmatch(name) for p in self._include for name in spellings)
+        return included and not any(p.fullmatch(name) for p in self._exclude for name in spellings)
 
 
 class Places:

@@ -49,7 +49,7 @@ def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int) -> It
                     reason = (
                         f"line {line + (refused[0].number or 1) - 1}: {refused[0].actual_columns} columns, expected {len(header)}{also}"
                     )
-                    yield Rejected(path, reason, "\n".join(bad.text for bad in refused[:REPORTED_ROWS]).encode())
+                    yield Rejected(path, reason, "\n".join(item.text for item in refused[:REPORTED_ROWS]).encode())
                 for start in range(0, batch.num_rows, rows):
                     part = batch.slice(start, rows)
                     yield Block(row, part.num_rows, dict(zip(header, part.columns, strict=True)), {})

@@ -14,6 +14,7 @@ from daemon import plugins
 from daemon.bus.bus import Bus
 from daemon.clock import Clock, ScaledClock, SystemClock
 from daemon.collect.stage import CollectStage
+from daemon.correlate.knowledge import Knowledge
 from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
 from daemon.notify.stage import NotifyStage, Receiver
@@ -30,7 +31,7 @@ def builders(settings: Settings, bus: Bus, store: Store, clock: Clock, receivers
     return {
         "collect": lambda: CollectStage(settings, bus, clock),
         "detect": lambda: DetectStage(settings, bus, store),
-        "correlate": lambda: CorrelateStage(settings, bus, store, suggested=suggested_decisions(settings)),
+        "correlate": lambda: CorrelateStage(settings, bus, store, knowledge_of(settings)),
         "notify": lambda: NotifyStage(bus, store, receivers),
     }
 
@@ -54,13 +55,15 @@ def open_clock(settings: Settings) -> Clock:
     return SystemClock()
 
 
-def suggested_decisions(settings: Settings) -> dict[str, tuple[str, str]]:
-    """What the configured detectors suggest to do, by condition: sentence and runbook."""
-    suggested: dict[str, tuple[str, str]] = {}
+def knowledge_of(settings: Settings) -> Knowledge:
+    """What the configured detectors know of their conditions, all together."""
+    decisions: dict[str, tuple[str, str]] = {}
+    explains: dict[str, tuple[str, ...]] = {}
     for name in sorted({detector for source in settings.source.values() for detector in source.detectors}):
-        method = detector_settings(settings, name).method or name
-        suggested.update(getattr(plugins.load("detectors", method), "decisions", {}))
-    return suggested
+        plugin = plugins.load("detectors", detector_settings(settings, name).method or name)
+        decisions.update({condition: (a.decision, a.runbook) for condition, a in getattr(plugin, "advice", {}).items()})
+        explains.update(getattr(plugin, "explains", {}))
+    return Knowledge(decisions, explains)
 
 
 def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:

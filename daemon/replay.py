@@ -17,7 +17,7 @@ from daemon.collect.source import Source, open_source
 from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
 from daemon.notify.stage import NotifyStage, Receiver
-from daemon.pipeline import suggested_decisions
+from daemon.pipeline import knowledge_of
 from daemon.runner import Stage
 from daemon.settings import Settings
 from daemon.store.store import Store
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 BLOCKS_AHEAD = 50
 """Frames published before the other stages get their turn: bounds what is in memory."""
 DRAIN_TIMEOUT_S = 120.0
+LONGEST_GAP_S = 60.0
+"""A longer gap in recorded data is not waited for."""
 
 
 class ReplayError(Exception):
@@ -46,22 +48,23 @@ class Replayed:
 class Replay:
     """Feeds the finite sources of a configuration through detect, correlate and notify, in one thread.
 
-    The producer's epoch is fixed, so that a replay that is started again on the same bus and store recognises what it
-    had sent before and ends with the same incidents.
+    A replay that is started again on the same bus and store sends all of it once more; what had been judged is recognised by its
+    time, and it ends with the same incidents.
     """
 
     def __init__(self, settings: Settings, bus: Bus, store: Store, receivers: Sequence[Receiver], speed: float | None) -> None:
         self._bus = bus
         self._speed = speed
+        self._paced_ns, self._due_s = 0, time.monotonic()
         clock = SystemClock()
         self._publishers: dict[str, Publisher] = {}
         self._sources: list[Source] = []
         for name, section in settings.source.items():
             topic = "conditions" if section.role == "conditions" else "frames"
-            self._publishers[name] = Publisher(bus, name, topic, 1, clock.now_ns)
+            self._publishers[name] = Publisher(bus, name, topic, clock.now_ns(), clock.now_ns)
             self._sources.append(open_source(name, settings, self._publishers[name], clock))
         self._detect = DetectStage(settings, bus, store, wait_for_conditions=True)
-        self._correlate = CorrelateStage(settings, bus, store, suggested=suggested_decisions(settings), wait_for_all=True)
+        self._correlate = CorrelateStage(settings, bus, store, knowledge_of(settings), wait_for_all=True)
         self._stages: list[Stage] = [self._detect, self._correlate, NotifyStage(bus, store, receivers)]
 
     def run(self, progress: Callable[[int, int], None]) -> Replayed:
@@ -74,7 +77,7 @@ class Replay:
             first_ns = first_ns or int(frame.time_ns[0])
             last_ns = max(last_ns, int(frame.time_ns[-1]))
             self._others(int(frame.time_ns[0]), name)
-            for part in self._paced(frame, first_ns, started):
+            for part in self._paced(frame):
                 self._publishers[name].frame(part)
                 published += 1
                 if published % BLOCKS_AHEAD == 0 or self._speed is not None:
@@ -94,15 +97,18 @@ class Replay:
         for source in self._sources:
             source.close()
 
-    def _paced(self, frame: Frame, first_ns: int, started: float) -> Iterator[Frame]:
+    def _paced(self, frame: Frame) -> Iterator[Frame]:
         """The frame's rows when their time has come; all at once without a speed."""
         if self._speed is None:
             yield frame
             return
         for row in range(len(frame)):
-            due = started + (int(frame.time_ns[row]) - first_ns) / 1e9 / self._speed
-            while time.monotonic() < due:
-                self._advance(min(0.05, due - time.monotonic()))
+            at_ns = int(frame.time_ns[row])
+            step_s = min(max(0.0, (at_ns - self._paced_ns) / 1e9), LONGEST_GAP_S) if self._paced_ns else 0.0
+            self._due_s = max(self._due_s + step_s / self._speed, time.monotonic() - 1.0)
+            self._paced_ns = max(at_ns, self._paced_ns)
+            while (wait_s := self._due_s - time.monotonic()) > 0:
+                self._advance(min(0.05, wait_s))
             yield frame.rows(slice(row, row + 1))
 
     def _others(self, at_ns: int, name: str) -> None:

@@ -153,6 +153,8 @@ class DetectorSettings(Section):
     """The plugin; the section's name by default."""
     raise_rows: int = Field(default=2, ge=1)
     """Bad rows in a row before it is a finding."""
+    critical_raise_rows: int | None = Field(default=None, ge=1)
+    """The same for what is critical, where that should be quicker."""
     clear_rows: int = Field(default=3, ge=1)
     """Good rows in a row before it has cleared."""
     _options: Options = PrivateAttr(default_factory=Options)

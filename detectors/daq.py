@@ -12,23 +12,27 @@ CMS data-taking efficiency", J. Phys. Conf. Ser. 1085 (2018) 032021), judged ove
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from collectors.collector import Options
 from collectors.frame import Frame, digest_of
-from detectors.daq_advice import ADVICE
+from detectors.daq_advice import ADVICE, EXPLAINS, Advice
+from detectors.daq_case import Case
 from detectors.daq_conditions import Facts, Verdict, data_flow, dead_time, trigger_throttling
-from detectors.daq_evidence import Case, evidence_of
+from detectors.daq_evidence import evidence_of
 from detectors.daq_overview import overview, stop
 from detectors.daq_run import Run, RunMemory, RunRows
-from detectors.daq_view import Bools, DaqLayout, DaqView, any_of, same_wiring
+from detectors.daq_view import Bools, DaqLayout, DaqView, same_wiring
 from detectors.finding import Breaches, Evidence, Unit
 
 KEPT_LAYOUTS = 8
+PENDING_NS = 300 * 1_000_000_000
+"""A condition that held within this time and cannot be judged now is shown as not judged."""
 
 
 class DaqOptions(Options):
@@ -72,7 +76,7 @@ class DaqOptions(Options):
     """Time that cloud jobs are given to end when the beam mode no longer allows them."""
     soft_error_s: float = 30
     """A recovery from a soft error is lengthy above this."""
-    soft_error_limits_s: dict[str, float] = {"TRACKER": 60}
+    soft_error_limits_s: dict[str, float] = Field(default={"TRACKER": 60})
     """The same for subsystems that take longer."""
     soft_error_entries: int = 3
     """Soft errors of a subsystem are continuous where there are more than this within the window."""
@@ -96,16 +100,22 @@ class DaqRule:
     """The DAQ diagnosis; see the module."""
 
     options_model: ClassVar[type[Options]] = DaqOptions
+    advice: ClassVar[Mapping[str, Advice]] = ADVICE
+    explains: ClassVar[Mapping[str, tuple[str, ...]]] = EXPLAINS
 
     def __init__(self, name: str, options: DaqOptions) -> None:
         self.name = name
         self._options = options
         self._memory = RunMemory()
         self._layouts: dict[str, DaqLayout] = {}
+        self._held: dict[str, dict[tuple[str, str], int]] = {}
         self._last: tuple[weakref.ref[Frame], _Judged] | None = None
 
     def judge(self, frame: Frame) -> Breaches:
-        """Conditions with their places that hold in at least one row; none for frames of other sources."""
+        """Conditions with their places that hold in at least one row; none for frames of other sources.
+
+        Those that held in the minutes before and that no row of the frame can judge are there as well.
+        """
         layout = self._layout(frame)
         if not layout.known or not len(frame):
             nothing = np.zeros((len(frame), 0), dtype=np.bool_)
@@ -132,6 +142,17 @@ class DaqRule:
                 objects.setdefault(verdict.kind, []).extend(i for i in held if _belongs(places[i], verdict.kind, what.place))
         return evidence_of(what, Case(facts, within, objects))
 
+    def state(self) -> dict[str, Any]:
+        """Run control states and conditions of the last minutes, by source."""
+        held = {stream: [[*key, last_ns] for key, last_ns in of.items()] for stream, of in self._held.items()}
+        return {"rows": self._memory.state(), "held": held}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`."""
+        self._memory.restore(state["rows"])
+        self._held = {stream: {(condition, place): int(ns) for condition, place, ns in of} for stream, of in state["held"].items()}
+        self._last = None
+
     def _layout(self, frame: Frame) -> DaqLayout:
         digest = frame.layout.digest
         if digest not in self._layouts:
@@ -154,7 +175,22 @@ class DaqRule:
                 self._collect(layout, verdict, slice(start, end), len(frame), columns)
             all_facts.append(facts)
             all_verdicts.append(verdicts)
+        self._keep_pending(frame, columns, np.concatenate([facts.run.judged for facts in all_facts]))
         return _Judged(all_facts, all_verdicts, starts, _breaches(frame, columns))
+
+    def _keep_pending(self, frame: Frame, columns: dict[tuple[str, str], tuple[Bools, Bools]], judged: Bools) -> None:
+        """Shows conditions that held a moment ago as not judged while a recovery goes on, so that they do not seem to be over."""
+        held = self._held.setdefault(frame.layout.stream, {})
+        start_ns = int(frame.time_ns[0])
+        for key in [key for key, last_ns in held.items() if last_ns < start_ns - PENDING_NS]:
+            del held[key]
+        if not judged.all():
+            for key, last_ns in held.items():
+                if key not in columns and last_ns < start_ns:
+                    columns[key] = np.zeros(len(frame), dtype=np.bool_), judged.copy()
+        for key, (holds, _) in columns.items():
+            if holds.any() and not key[0].startswith("soft_error"):
+                held[key] = max(held.get(key, 0), int(frame.time_ns[np.flatnonzero(holds)[-1]]))
 
     def _collect(
         self, layout: DaqLayout, verdict: Verdict, rows: slice, n: int, columns: dict[tuple[str, str], tuple[Bools, Bools]]
@@ -166,21 +202,20 @@ class DaqRule:
         owner_places: Iterable[str] = ()
         of_owner = np.zeros((len(holds), 0), dtype=np.bool_)
         if verdict.kind == "fed":
-            of_owner = holds.astype(np.float32) @ layout.in_partition > self._options.many
+            of_owner = layout.in_partition.count(holds) > self._options.many
             owner_places = layout.partitions.places
             holds = holds & ~(of_owner[:, layout.fed_partition] & (layout.fed_partition >= 0)) if of_owner.size else holds
         elif verdict.kind == "unit":
             of_owner = holds.sum(axis=1, keepdims=True) > self._options.many
             owner_places = (layout.daq_place,)
             holds = holds & ~of_owner
-        judged = verdict.judged[:, :1]
         for places, columns_of in ((_places(layout, verdict.kind), holds), (list(owner_places), of_owner)):
             for i in np.flatnonzero(columns_of.any(axis=0)).tolist():
                 key = verdict.condition, places[i]
                 if key not in columns:
                     columns[key] = np.zeros(n, dtype=np.bool_), np.ones(n, dtype=np.bool_)
                 columns[key][0][rows] |= columns_of[:, i]
-                columns[key][1][rows] &= judged[:, 0]
+                columns[key][1][rows] &= verdict.judged
 
 
 def _breaches(frame: Frame, columns: dict[tuple[str, str], tuple[Bools, Bools]]) -> Breaches:
@@ -193,8 +228,9 @@ def _breaches(frame: Frame, columns: dict[tuple[str, str], tuple[Bools, Bools]])
 
 def _unit(source: str, condition: str, place: str) -> Unit:
     leaf = place.rpartition("/")[2]
-    name = f"{condition.replace('_', ' ')} of {leaf}"
-    return Unit(digest_of("daq", source, condition, place), name, place, condition, ADVICE[condition].severity)
+    return Unit(
+        digest_of("daq", source, condition, place), f"{leaf}: {condition.replace('_', ' ')}", place, condition, ADVICE[condition].severity
+    )
 
 
 def _places(layout: DaqLayout, kind: str) -> list[str]:
@@ -215,4 +251,8 @@ def _places(layout: DaqLayout, kind: str) -> list[str]:
 
 def _belongs(place: str, kind: str, unit_place: str) -> bool:
     """Whether an object is part of a unit: it lies within its place, or the unit stands for all readout units."""
-    return place == unit_place or place.startswith(unit_place + "/") or (kind == "unit" and not unit_place.rpartition("/")[2].startswith("RU "))
+    return (
+        place == unit_place
+        or place.startswith(unit_place + "/")
+        or (kind == "unit" and not unit_place.rpartition("/")[2].startswith("RU "))
+    )

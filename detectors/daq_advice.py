@@ -64,7 +64,7 @@ ADVICE: Mapping[str, Advice] = {
         _CRITICAL,
     ),
     "out_of_sequence_data": Advice(
-        "Stop the run, recycle the subsystem that sent the data (not the one that is pushed back) and start; if it recurs, call its on-call.",
+        "Stop the run, recycle the subsystem that sent the data, not the one that is pushed back, and start; then call its on-call.",
         "out-of-sequence-data",
         _CRITICAL,
     ),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.daq_run import Run
-from detectors.daq_view import BUSY, DISCONNECTED, ERROR, OUT_OF_SYNC, WARNING, Bools, DaqView, Floats, any_of, of_owner
+from detectors.daq_view import BUSY, DISCONNECTED, ERROR, OUT_OF_SYNC, WARNING, Bools, DaqView, Floats, of_owner
 
 if TYPE_CHECKING:
     from detectors.daq import DaqOptions
@@ -25,7 +25,7 @@ FULL_QUEUE = 256
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """One condition for all objects of a kind; holds: shape (n, objects), or (n, 1) for a kind of which there is one.
+    """One condition for all objects of a kind; holds: shape (n, objects), or (n, 1) for a kind of which there is one; judged: (n,).
 
     `kind` is "fed", "partition", "unit", "subsystem" (with one column more for none of them), "DAQ", "HLT" or "TRG".
     """
@@ -58,7 +58,8 @@ class Facts:
     @cached_property
     def backpressure(self) -> Floats:
         """Back-pressure on the FEDs' links in %, 0 where there is none to read; shape (n, feds)."""
-        return np.nan_to_num(self.view.fed("percentBackpressure"))
+        reading = self.view.fed("percentBackpressure")
+        return np.where(np.isnan(reading), 0.0, reading)
 
     @cached_property
     def linked(self) -> Bools:
@@ -73,7 +74,8 @@ class Facts:
     @cached_property
     def without_fragments(self) -> Bools:
         """FEDs of which their readout unit has no fragments; shape (n, feds)."""
-        return self.linked & (self.view.fed("ruFedWithoutFragments") == 1)
+        result: Bools = self.linked & (self.view.fed("ruFedWithoutFragments") == 1)
+        return result
 
     @cached_property
     def expected_events(self) -> Floats:
@@ -96,6 +98,11 @@ class Facts:
         return self.linked & (self.view.fed("eventCounter") < self.expected_events[:, None])
 
     @cached_property
+    def complete(self) -> Bools:
+        """FEDs that sent all events that they were asked for; shape (n, feds)."""
+        return self.linked & (self.view.fed("eventCounter") >= self.expected_events[:, None])
+
+    @cached_property
     def enabled(self) -> Bools:
         """Readout units at work; shape (n, units)."""
         return self.view.unit_is(("Enabled",))
@@ -103,32 +110,30 @@ class Facts:
     @cached_property
     def requested(self) -> Bools:
         """Readout units that hold requests for events and could answer them; shape (n, units)."""
-        return self.enabled & (self.view.unit("requests") > 0) & ~(self.view.unit("isEVM") == 1)
+        result: Bools = self.enabled & (self.view.unit("requests") > 0) & ~(self.view.unit("isEVM") == 1)
+        return result
 
     @cached_property
     def pushing(self) -> Bools:
         """Readout units that push back one of their FEDs; shape (n, units)."""
-        return any_of(self.pushed, self.wiring.on_unit)
+        return self.wiring.on_unit.any(self.pushed)
 
     @cached_property
     def asserts_dead_time(self) -> Bools:
         """FEDs in WARNING or BUSY; shape (n, feds)."""
-        return (self.view.fed_tts == WARNING) | (self.view.fed_tts == BUSY)
+        result: Bools = (self.view.fed_tts == WARNING) | (self.view.fed_tts == BUSY)
+        return result
 
     @cached_property
     def blocking(self) -> Bools:
         """Partitions that block the triggers with WARNING or BUSY; shape (n, partitions)."""
-        return (self.view.partition_tts == WARNING) | (self.view.partition_tts == BUSY)
-
-    @cached_property
-    def stands_for(self) -> Bools:
-        """Pseudo-FEDs that carry the TTS state of FEDs behind them; shape (n, feds)."""
-        return any_of(self.linked, self.wiring.behind)
+        result: Bools = (self.view.partition_tts == WARNING) | (self.view.partition_tts == BUSY)
+        return result
 
     @cached_property
     def pushed_itself_or_behind(self) -> Bools:
         """FEDs that are pushed back, or that stand for one which is; shape (n, feds)."""
-        return self.pushed | any_of(self.pushed, self.wiring.behind)
+        return self.pushed | self.wiring.behind.any(self.pushed)
 
     @cached_property
     def tts_matters(self) -> Bools:
@@ -137,8 +142,7 @@ class Facts:
 
     def verdict(self, condition: str, kind: str, holds: Bools) -> Verdict:
         """A verdict that can be given wherever the run control says enough."""
-        judged = self.run.judged[:, None]
-        return Verdict(condition, kind, holds & judged, np.broadcast_to(judged, holds.shape))
+        return Verdict(condition, kind, holds & self.run.judged[:, None], self.run.judged)
 
 
 def trigger_throttling(facts: Facts) -> list[Verdict]:
@@ -163,13 +167,13 @@ def _stuck(facts: Facts) -> tuple[Bools, Bools]:
     view, wiring, partition = facts.view, facts.wiring, facts.view.layout.fed_partition
     in_partition = view.layout.in_partition
     any_backpressure = facts.backpressure > facts.options.no_backpressure_percent
-    excused = any_of(facts.asserts_dead_time & (any_backpressure | any_of(any_backpressure, wiring.behind)), in_partition)
+    excused = in_partition.any(facts.asserts_dead_time & (any_backpressure | wiring.behind.any(any_backpressure)))
     stuck = facts.asserts_dead_time & of_owner(facts.blocking & facts.tts_matters & ~excused, partition)
     silent = (facts.lagging | facts.without_fragments) & of_owner(stuck, wiring.fed_carrier)
-    stuck = (stuck & ~any_of(silent, wiring.behind)) | silent
-    unseen = ~any_of(np.isfinite(view.fed_tts), in_partition) & any_of(facts.linked, in_partition)
+    stuck = (stuck & ~wiring.behind.any(silent)) | silent
+    unseen = ~in_partition.any(np.isfinite(view.fed_tts)) & in_partition.any(facts.linked)
     broken = view.unit_is(("SyncLoss", "Failed")).any(axis=1, keepdims=True)
-    alone = unseen & ~any_of(any_backpressure, in_partition) & facts.blocking & facts.tts_matters & ~broken
+    alone = unseen & ~in_partition.any(any_backpressure) & facts.blocking & facts.tts_matters & ~broken
     return stuck, alone
 
 
@@ -182,7 +186,7 @@ def _disconnected(facts: Facts) -> list[Verdict]:
     feds = view.fed_tts == DISCONNECTED
     return [
         facts.verdict("fed_disconnected", "fed", feds & of_owner(at_fmm, view.layout.fed_partition)),
-        facts.verdict("fmm_problem", "partition", at_fmm & ~any_of(feds, view.layout.in_partition)),
+        facts.verdict("fmm_problem", "partition", at_fmm & ~view.layout.in_partition.any(feds)),
         facts.verdict("pi_problem", "partition", lost & has_fmm & ~at_fmm),
         facts.verdict("pi_disconnected", "partition", lost & ~has_fmm),
     ]
@@ -194,10 +198,10 @@ def data_flow(facts: Facts) -> list[Verdict]:
     stopped = facts.no_rate[:, None]
     waited_for = stopped & facts.without_fragments & of_owner(facts.requested, wiring.fed_unit)
     incomplete = facts.view.unit("incompleteSuperFragmentCount") > 0
-    on_time = incomplete & ~any_of(facts.lagging, wiring.on_unit)
-    lacking = any_of(facts.without_fragments, wiring.on_unit)
+    on_time = incomplete & ~wiring.on_unit.any(facts.lagging)
+    lacking = wiring.on_unit.any(facts.without_fragments)
     pushed_and_missing = stopped & facts.pushed & facts.without_fragments & of_owner(facts.enabled, wiring.fed_unit)
-    stuck_in_fifo = waited_for & ~facts.pushed & ~facts.lagging & of_owner(on_time, wiring.fed_unit)
+    stuck_in_fifo = waited_for & ~facts.pushed & facts.complete & of_owner(on_time, wiring.fed_unit)
     same_builder = waited_for & ~facts.pushed & facts.lagging & of_owner(facts.pushing, wiring.fed_unit)
     return [
         *_bad_data(facts),
@@ -216,13 +220,13 @@ def _bad_data(facts: Facts) -> list[Verdict]:
     out_of_sync, failed = on & view.unit_is(("SyncLoss",)), on & view.unit_is(("Failed",))
     named_by_unit = view.unit("errorFed")[:, wiring.fed_unit] if len(view.layout.units) else np.full(facts.linked.shape, np.nan)
     named = of_owner(out_of_sync, wiring.fed_unit) & (named_by_unit == view.layout.fed_numbers)
-    unnamed = of_owner(out_of_sync & ~any_of(named, wiring.on_unit), wiring.fed_unit)
+    unnamed = of_owner(out_of_sync & ~wiring.on_unit.any(named), wiring.fed_unit)
     senders = named | (unnamed & facts.linked & (view.fed("ruFedOutOfSync") > 0))
     corrupt = facts.linked & (view.fed("ruFedDataCorruption") > 0) & of_owner(failed, wiring.fed_unit)
     both_in_error = view.state_is("global/levelZeroState", ("Error",)) & view.state_is("global/daqState", ("Error",))
     return [
         facts.verdict("out_of_sequence_data", "fed", senders),
-        facts.verdict("out_of_sequence_data", "unit", out_of_sync & ~any_of(senders, wiring.on_unit)),
+        facts.verdict("out_of_sequence_data", "unit", out_of_sync & ~wiring.on_unit.any(senders)),
         facts.verdict("corrupted_data", "fed", corrupt),
         facts.verdict("ru_failed", "unit", failed & both_in_error[:, None]),
     ]
@@ -232,8 +236,9 @@ def _silent_elsewhere(facts: Facts) -> Bools:
     """FEDs whose units wait for them in vain while units without requests push back others; shape (n, feds)."""
     waiting = facts.requested & ~facts.pushing
     idle_and_pushing = facts.pushing & ~(facts.view.unit("requests") > 0)
-    silent = facts.lagging & ~facts.pushed & (facts.without_fragments | (facts.view.fed("eventCounter") == 0))
-    return silent & of_owner(waiting, facts.wiring.fed_unit) & idle_and_pushing.any(axis=1, keepdims=True)
+    silent: Bools = facts.lagging & ~facts.pushed & (facts.without_fragments | (facts.view.fed("eventCounter") == 0))
+    silent &= of_owner(waiting, facts.wiring.fed_unit) & idle_and_pushing.any(axis=1, keepdims=True)
+    return silent
 
 
 def _stuck_by_daq(facts: Facts) -> Bools:
@@ -243,7 +248,7 @@ def _stuck_by_daq(facts: Facts) -> Bools:
     seen = np.isfinite(view.fed_tts) | of_owner(np.isfinite(view.fed_tts), wiring.fed_carrier)
     in_blocking = of_owner(facts.blocking, view.layout.fed_partition) & (own_or_carrier | ~seen)
     pushed_hard = facts.backpressure > facts.options.stuck_backpressure_percent
-    return facts.no_rate[:, None] & any_of(in_blocking & pushed_hard, wiring.on_unit)
+    return facts.no_rate[:, None] & wiring.on_unit.any(in_blocking & pushed_hard)
 
 
 def dead_time(facts: Facts) -> list[Verdict]:
@@ -259,9 +264,9 @@ def dead_time(facts: Facts) -> list[Verdict]:
     retri = view.value("global/deadTimesInstant.retri", "global/deadTimes.retri") > options.retri_percent
     return [
         facts.verdict("fed_deadtime", "fed", dead & ~facts.pushed_itself_or_behind),
-        facts.verdict("fed_deadtime_due_to_daq", "unit", any_of(by_daq, wiring.on_unit)),
+        facts.verdict("fed_deadtime_due_to_daq", "unit", wiring.on_unit.any(by_daq)),
         facts.verdict("partition_deadtime", "partition", on & (of_partition > options.partition_dead_time_percent)),
-        facts.verdict("upgraded_fed_backpressured", "unit", on & any_of(upgraded, wiring.on_unit)),
+        facts.verdict("upgraded_fed_backpressured", "unit", on & wiring.on_unit.any(upgraded)),
         facts.verdict("deadtime_from_retri", "TRG", (facts.run.on & retri)[:, None]),
         *_backpressure(facts),
     ]

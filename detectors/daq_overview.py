@@ -35,10 +35,10 @@ def overview(facts: Facts) -> list[Verdict]:
         "cloud_mode_wrong": run.cloud_forbidden & too_cloudy,
     }
     return [
-        *(facts.verdict(name, "TRG", (run.on & holds)[:, None]) for name, holds in rates.items()),
+        *(facts.verdict(name, "TRG", (run.on & ~facts.no_rate & holds)[:, None]) for name, holds in rates.items()),
         *(facts.verdict(name, "HLT", (run.on & holds)[:, None]) for name, holds in farm.items()),
         *(
-            Verdict(name, "subsystem", holds, np.ones_like(holds))
+            Verdict(name, "subsystem", holds, np.ones(len(view), dtype=np.bool_))
             for name, holds in (
                 ("soft_error_lengthy", run.lengthy),
                 ("soft_error_continuous", run.continuous),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,8 @@ def phase(view: DaqView) -> NDArray[np.int8]:
     tcds_on, tcds_recovering, tcds_stuck, tcds_known = _trigger_control(view)
     stuck = view.state_is(LEVEL_ZERO, STUCK)
     forced = view.state_is(LEVEL_ZERO, ("ForceStopping",)) & tcds_on
-    on = view.state_is(LEVEL_ZERO, ON) | stuck | forced | ~known_zero
+    unclear = ~known_zero | (view.state_is(LEVEL_ZERO, ("Undefined",)) & tcds_on)
+    on = view.state_is(LEVEL_ZERO, ON) | stuck | forced | unclear
     on &= view.state_is(DAQ, (*ON, *STUCK)) | ~known_daq
     on &= tcds_on | tcds_recovering | tcds_stuck | ~tcds_known
     recovering = view.state_is(LEVEL_ZERO, RECOVERING) | (on & tcds_recovering & ~stuck)
@@ -149,6 +150,14 @@ class RunMemory:
     def __init__(self) -> None:
         self._rows: dict[str, RunRows] = {}
 
+    def state(self) -> dict[str, dict[str, Any]]:
+        """The rows of each source, as plain values and arrays."""
+        return {source: {field.name: getattr(rows, field.name) for field in fields(rows)} for source, rows in self._rows.items()}
+
+    def restore(self, state: dict[str, dict[str, Any]]) -> None:
+        """Goes on from a `state`."""
+        self._rows = {source: RunRows(**{**rows, "subsystems": tuple(rows["subsystems"])}) for source, rows in state.items()}
+
     def context(self, source: str, rows: RunRows) -> RunRows:
         """The rows, preceded by those that were seen before them; `rows` are remembered."""
         kept = self._rows.get(source)
@@ -210,7 +219,7 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class _Stretch:
-    """Of each row: the first row of the stretch of equal state that it is in, how long that has lasted, and whether its beginning was seen."""
+    """The stretch of equal state that each row is in: its first row, how long it has lasted, whether its beginning was not seen."""
 
     first: Indices
     lasts_s: Floats

@@ -25,11 +25,19 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """All objects of one kind: names ("101", "TIBTID") and places, and the frame columns of each field, -1 for none; (k,)."""
+    """All objects of one kind: names ("101", "TIBTID") and places, and the frame columns of each field, -1 for none; (k,).
+
+    vocabularies: the states of the fields that are states; all objects of a kind share them.
+    """
 
     names: tuple[str, ...]
     places: tuple[str, ...]
     columns: dict[str, Indices]
+    vocabularies: dict[str, tuple[str, ...]]
+
+    def states(self, field: str) -> tuple[str, ...]:
+        """The vocabulary of a field."""
+        return self.vocabularies.get(field, ())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -38,15 +46,15 @@ class Group:
 class Wiring:
     """Which readout unit reads each FED, and which pseudo-FED carries its TTS state.
 
-    fed_unit, fed_carrier: index of the unit and of the FED, -1 for none; shape (feds,). on_unit: 1 where a FED is read by a
-    unit; shape (feds, units). behind: 1 where the state of a FED (first axis) is carried by another; shape (feds, feds).
+    fed_unit, fed_carrier: index of the unit and of the FED, -1 for none; shape (feds,). on_unit: the FEDs of each unit;
+    behind: the FEDs behind each FED.
     """
 
     def __init__(self, fed_unit: Indices, fed_carrier: Indices, units: int) -> None:
         self.fed_unit = fed_unit
         self.fed_carrier = fed_carrier
-        self.on_unit = membership(fed_unit, units)
-        self.behind = membership(fed_carrier, len(fed_carrier))
+        self.on_unit = Membership(fed_unit, units)
+        self.behind = Membership(fed_carrier, len(fed_carrier))
 
 
 class DaqLayout:
@@ -56,13 +64,26 @@ class DaqLayout:
         self.layout = layout
         parts: dict[str, dict[str, dict[str, int]]] = {kind: {} for kind in ("fed", "partition", "ru", "subsystem")}
         places: dict[str, str] = {}
+        vocabularies: dict[str, dict[str, tuple[str, ...]]] = {kind: {} for kind in parts}
+        single: dict[str, int] = {}
+        self.single_states: dict[str, tuple[str, ...]] = {}
         for column, start in zip(layout.columns, layout.starts.tolist(), strict=False):
             kind, _, rest = column.name.partition("/")
             name, _, field = rest.rpartition("/")
-            if kind in parts and name and isinstance(column, Channel):
+            if not isinstance(column, Channel):
+                continue
+            if kind in parts and name:
                 parts[kind].setdefault(name, {})[field] = start
                 places.setdefault(f"{kind}/{name}", column.place)
-        self.feds, self.partitions, self.units, self.subsystems = (_group(kind, fields, places) for kind, fields in parts.items())
+                vocabularies[kind].setdefault(field, column.states)
+            elif kind in {"global", "bu_summary"}:
+                single[column.name] = start
+                self.single_states[column.name] = column.states
+        self.feds, self.partitions, self.units, self.subsystems = (
+            _group(kind, fields, places, vocabularies[kind]) for kind, fields in parts.items()
+        )
+        self.single = {name: i for i, name in enumerate(single)}
+        self.single_columns: Indices = np.array(list(single.values()), dtype=np.int64)
         self.fed_numbers: Floats = np.array([float(name) if name.isdigit() else np.nan for name in self.feds.names])
         self.known = "global/fb.rate" in layout
         self.daq_place = (layout.column("global/fb.rate").place if self.known else "") or "DAQ"
@@ -81,9 +102,9 @@ class DaqLayout:
         return np.array([self._partition_of.get(parent, -1) for parent in parents], dtype=np.int64)
 
     @cached_property
-    def in_partition(self) -> NDArray[np.float32]:
-        """1 where a FED belongs to a partition; shape (feds, partitions)."""
-        return membership(self.fed_partition, len(self.partitions))
+    def in_partition(self) -> Membership:
+        """The FEDs of each partition."""
+        return Membership(self.fed_partition, len(self.partitions))
 
     def wiring(self, fed_unit: Indices, fed_carrier: Indices) -> Wiring:
         """The links between objects as matrices; they hardly ever change, so the last ones are kept."""
@@ -91,11 +112,6 @@ class DaqLayout:
         if self._wiring is None or self._wiring[0] != key:
             self._wiring = key, Wiring(fed_unit, fed_carrier, len(self.units))
         return self._wiring[1]
-
-    def states_of(self, column: int) -> tuple[str, ...]:
-        """The vocabulary of a state channel at a frame column."""
-        channel = self.layout.owner(column)
-        return channel.states if isinstance(channel, Channel) else ()
 
 
 class DaqView:
@@ -129,55 +145,49 @@ class DaqView:
         """A channel that is there once; the first of `names` that has a reading in a row counts. Shape (n,)."""
         result = np.full(len(self), np.nan)
         for name in reversed(names):
-            if name in self.layout.layout:
-                reading = self.frame.readings(np.array([self.layout.layout.position(name)]))[:, 0]
+            if name in self.layout.single:
+                reading = self._single[:, self.layout.single[name]]
                 result = np.where(np.isnan(reading), result, reading)
         return result
 
     def state_is(self, name: str, words: Iterable[str]) -> Bools:
-        """Whether a state channel is in one of some states, by name; shape (n,)."""
-        if name not in self.layout.layout:
-            return np.zeros(len(self), dtype=np.bool_)
-        column = np.array([self.layout.layout.position(name)])
-        return self._named(self.frame.readings(column), column, frozenset(words))[:, 0]
+        """Whether a state channel that is there once is in one of some states, by name; shape (n,)."""
+        states = self.layout.single_states.get(name, ())
+        return _named(self.value(name), states, words)
 
     def state_word(self, name: str, row: int) -> str:
-        """The name of the state of a channel in a row, "unknown" where there is no reading."""
-        if name not in self.layout.layout:
-            return "unknown"
-        column = self.layout.layout.position(name)
-        states = self.layout.states_of(column)
-        value = self.frame.readings(np.array([column]))[row, 0]
+        """The name of the state of such a channel in a row, "unknown" where there is no reading."""
+        states = self.layout.single_states.get(name, ())
+        value = float(self.value(name)[row])
         return states[int(value)] if 0 <= value < len(states) else "unknown"
+
+    @cached_property
+    def _single(self) -> Floats:
+        """All channels that are there once, shape (n, channels)."""
+        return self.frame.readings(self.layout.single_columns)
 
     def unit_is(self, words: Sequence[str]) -> Bools:
         """Whether the readout units are in one of some states; shape (n, units)."""
-        columns = self.layout.units.columns.get("stateName")
-        if columns is None:
-            return np.zeros((len(self), len(self.layout.units)), dtype=np.bool_)
-        return self._named(self.unit("stateName"), columns, frozenset(words))
+        return _named(self.unit("stateName"), self.layout.units.states("stateName"), words)
 
     def subsystem_is(self, words: Iterable[str]) -> Bools:
         """Whether the subsystems are in one of some states; shape (n, subsystems)."""
-        columns = self.layout.subsystems.columns.get("status")
-        if columns is None:
-            return np.zeros((len(self), len(self.layout.subsystems)), dtype=np.bool_)
-        return self._named(self.subsystem("status"), columns, frozenset(words))
+        return _named(self.subsystem("status"), self.layout.subsystems.states("status"), words)
 
     @cached_property
     def fed_tts(self) -> Floats:
         """TTS state of the FEDs as READY … INVALID; shape (n, feds)."""
-        return self._tts(self.fed("ttsState"), self.layout.feds.columns.get("ttsState"))
+        return _tts(self.fed("ttsState"), self.layout.feds.states("ttsState"))
 
     @cached_property
     def partition_fmm(self) -> Floats:
         """TTS state of the partitions at the FMM; shape (n, partitions)."""
-        return self._tts(self.partition("ttsState"), self.layout.partitions.columns.get("ttsState"))
+        return _tts(self.partition("ttsState"), self.layout.partitions.states("ttsState"))
 
     @cached_property
     def partition_pm(self) -> Floats:
         """TTS state of the partitions as the trigger control sees it; shape (n, partitions)."""
-        return self._tts(self.partition("tcds_pm_ttsState"), self.layout.partitions.columns.get("tcds_pm_ttsState"))
+        return _tts(self.partition("tcds_pm_ttsState"), self.layout.partitions.states("tcds_pm_ttsState"))
 
     @cached_property
     def partition_tts(self) -> Floats:
@@ -202,37 +212,28 @@ class DaqView:
                 self._cache[kind, field] = values
         return self._cache[kind, field]
 
-    def _tts(self, values: Floats, columns: Indices | None) -> Floats:
-        """Indices into the channel's own vocabulary as READY … INVALID."""
-        if columns is None:
-            return values
-        states = self._vocabulary(columns)
-        if states in {(), TTS_NAMES}:
-            return values
-        meaning = np.array([*(TTS_NAMES.index(s) if s in TTS_NAMES else INVALID for s in states), np.nan])
-        return meaning[_index(values, len(states))]
 
-    def _named(self, values: Floats, columns: Indices, words: frozenset[str]) -> Bools:
-        states = self._vocabulary(columns)
-        return np.array([*(state in words for state in states), False])[_index(values, len(states))]
+class Membership:
+    """Which owner each member belongs to; `owner` is -1 for none, shape (members,)."""
 
-    def _vocabulary(self, columns: Indices) -> tuple[str, ...]:
-        """Names of the states; all objects of a kind share them."""
-        known = columns[columns >= 0]
-        return self.layout.states_of(int(known[0])) if len(known) else ()
+    def __init__(self, owner: Indices, owners: int) -> None:
+        self._owners = owners
+        self._order = np.flatnonzero(owner >= 0)[np.argsort(owner[owner >= 0], kind="stable")]
+        self._present, self._starts = np.unique(owner[self._order], return_index=True)
 
+    def any(self, members: Bools) -> Bools:
+        """Whether any member of each owner has it; (n, members) gives (n, owners)."""
+        result = np.zeros((len(members), self._owners), dtype=np.bool_)
+        if len(self._present):
+            result[:, self._present] = np.logical_or.reduceat(members[:, self._order], self._starts, axis=1)
+        return result
 
-def membership(owner: Indices, owners: int) -> NDArray[np.float32]:
-    """1 where a member (first axis) belongs to an owner (second axis); `owner` is -1 for none."""
-    result = np.zeros((len(owner), owners), dtype=np.float32)
-    belonging = np.flatnonzero(owner >= 0)
-    result[belonging, owner[belonging]] = 1
-    return result
-
-
-def any_of(members: Bools, belongs: NDArray[np.float32]) -> Bools:
-    """Whether any member of each owner has it; (n, members) and (members, owners) give (n, owners)."""
-    return members.astype(np.float32) @ belongs > 0
+    def count(self, members: Bools) -> Indices:
+        """How many members of each owner have it; (n, members) gives (n, owners)."""
+        result = np.zeros((len(members), self._owners), dtype=np.int64)
+        if len(self._present):
+            result[:, self._present] = np.add.reduceat(members[:, self._order].astype(np.int64), self._starts, axis=1)
+        return result
 
 
 def of_owner(owners: Bools, owner: Indices) -> Bools:
@@ -245,21 +246,33 @@ def of_owner(owners: Bools, owner: Indices) -> Bools:
 def same_wiring(view: DaqView) -> Indices:
     """First rows of stretches in which the links between objects stay the same; the first is 0."""
     links = np.concatenate([view.fed("ruInstance"), view.fed("ttsThroughFed"), view.unit("instance"), view.unit("isEVM")], axis=1)
-    links = np.nan_to_num(links, nan=-1)
-    changed = (links[1:] != links[:-1]).any(axis=1)
+    changed = ((links[1:] != links[:-1]) & ~(np.isnan(links[1:]) & np.isnan(links[:-1]))).any(axis=1)
     return np.concatenate([[0], np.flatnonzero(changed) + 1])
+
+
+def _named(values: Floats, states: tuple[str, ...], words: Iterable[str]) -> Bools:
+    """Whether each state is one of some names."""
+    wanted = frozenset(words)
+    return np.array([*(state in wanted for state in states), False])[_index(values, len(states))]
+
+
+def _tts(values: Floats, states: tuple[str, ...]) -> Floats:
+    """Indices into a vocabulary as READY … INVALID."""
+    if states in {(), TTS_NAMES}:
+        return values
+    meaning = np.array([*(TTS_NAMES.index(s) if s in TTS_NAMES else INVALID for s in states), np.nan])
+    return meaning[_index(values, len(states))]
 
 
 def _index(values: Floats, states: int) -> Indices:
     """States as indices, `states` where there is no reading."""
-    valid = (values >= 0) & (values < states)
-    return np.where(valid, np.nan_to_num(values), states).astype(np.int64)
+    return np.where((values >= 0) & (values < states), values, states).astype(np.int64)
 
 
-def _group(kind: str, objects: dict[str, dict[str, int]], places: dict[str, str]) -> Group:
+def _group(kind: str, objects: dict[str, dict[str, int]], places: dict[str, str], vocabularies: dict[str, tuple[str, ...]]) -> Group:
     fields = {field for columns in objects.values() for field in columns}
     columns = {f: np.array([of.get(f, -1) for of in objects.values()], dtype=np.int64) for f in sorted(fields)}
-    return Group(tuple(objects), tuple(places[f"{kind}/{name}"] for name in objects), columns)
+    return Group(tuple(objects), tuple(places[f"{kind}/{name}"] for name in objects), columns, vocabularies)
 
 
 def _first(values: Floats) -> Floats:

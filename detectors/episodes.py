@@ -48,10 +48,13 @@ class _Run:
 class Episodes:
     """The episodes of all units of one rule or detector; state belongs to unit keys and survives changes of the units."""
 
-    def __init__(self, raise_rows: int, clear_rows: int) -> None:
-        if raise_rows < 1 or clear_rows < 1:
-            raise ValueError(f"raise_rows {raise_rows} and clear_rows {clear_rows} must be at least 1")
+    def __init__(self, raise_rows: int, clear_rows: int, critical_raise_rows: int | None = None) -> None:
+        """`critical_raise_rows` is for units of critical severity; the same as `raise_rows` by default."""
+        critical_raise_rows = critical_raise_rows or raise_rows
+        if min(raise_rows, critical_raise_rows, clear_rows) < 1:
+            raise ValueError(f"raise_rows {raise_rows}, {critical_raise_rows} and clear_rows {clear_rows} must be at least 1")
         self._raise_rows = raise_rows
+        self._critical_raise_rows = critical_raise_rows
         self._clear_rows = clear_rows
         self._runs: dict[str, _Run] = {}
 
@@ -86,6 +89,7 @@ class Episodes:
         self, unit: Unit, index: int, bad: NDArray[np.bool_], judged: NDArray[np.bool_], time_ns: NDArray[np.int64]
     ) -> list[Episode]:
         run = self._runs.setdefault(unit.key, _Run(unit))
+        needed = self._critical_raise_rows if unit.severity is Severity.CRITICAL else self._raise_rows
         found: list[Episode] = []
         for row in np.flatnonzero(judged):
             at_ns = int(time_ns[row])
@@ -93,7 +97,7 @@ class Episodes:
                 run.since_ns = run.since_ns or at_ns
                 run.last_ns, run.good_rows = at_ns, 0
                 run.bad_rows += 1
-                if not run.raised_ns and run.bad_rows >= self._raise_rows:
+                if not run.raised_ns and run.bad_rows >= needed:
                     run.raised_ns = at_ns
                     found.append(Episode(unit, index, int(row), run.since_ns, at_ns, at_ns, None))
                 continue

@@ -16,8 +16,10 @@ SASL_PASSWORD = "correct-horse-battery-staple"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """kafka-python reads its schemas in a way that Python 3.11 alone calls deprecated."""
+    """kafka-python reads its schemas in a way that Python 3.11 calls deprecated, and drops sockets that did not connect."""
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    never_connected = r"unclosed <socket\.socket fd=\d+, family=\d+, type=1, proto=6, laddr=\('0\.0\.0\.0'"
+    config.addinivalue_line("filterwarnings", f"ignore:{never_connected}:ResourceWarning")
 
 
 @pytest.fixture(scope="session")

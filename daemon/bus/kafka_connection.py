@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 from pydantic import SecretStr
 
@@ -16,6 +18,10 @@ from daemon.bus.kafka_options import KafkaOptions
 
 RECONNECT_MAX_S = 2.0
 """Longest pause between attempts to reach a broker that went away (kafka-python's default, 30 s, outlasts a restart by far)."""
+
+
+WIRE_LOGGERS = ("kafka.net.connection", "kafka.protocol.parser")
+"""Their debug messages are the bytes that are sent, and with the mechanism PLAIN these hold the password."""
 
 
 class _Hidden(str):
@@ -57,10 +63,32 @@ def connect(factory: Callable[..., Any], options: KafkaOptions, **settings: Any)
         clients.append(KafkaNetClient(**configuration))
         return clients[-1]
 
+    reasons = _Reasons()
+    logger = logging.getLogger("kafka.net.manager")
+    logger.addHandler(reasons)
     try:
         return factory(**_client_settings(options), kafka_client=make_client, **settings)
     except (KafkaError, OSError, ValueError) as error:
-        raise BusError(f"no session with Kafka at {options.servers} ({options.security_protocol}): {_cause(error, clients)}") from None
+        for client in clients:
+            client.close()  # it would go on in its thread
+        told = f"{describe(reasons.first or error)} ({_what_to_check(options)})"
+        raise BusError(f"no session with Kafka at {options.servers}: {told}") from None
+    finally:
+        logger.removeHandler(reasons)
+
+
+class _Reasons(logging.Handler):
+    """Why a connection failed: kafka-python raises only that it timed out, and tells its log the reason."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.first: BaseException | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps the first exception that a message carries."""
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(argument, KafkaError) and not isinstance(argument, KafkaTimeoutError):
+                self.first = self.first or argument
 
 
 def describe(error: BaseException) -> str:
@@ -69,14 +97,14 @@ def describe(error: BaseException) -> str:
     return text[:300] or type(error).__name__
 
 
-def _cause(error: Exception, clients: list[Any]) -> str:
-    """What lies behind a failed start. The client would otherwise go on in its thread, so it is closed."""
-    reasons = [describe(error)]
-    for client in clients:
-        failures = client._manager._auth_failures.values()  # kafka-python only reports a time-out
-        reasons = [describe(failure) for failure in failures] or reasons
-        client.close()
-    return reasons[0]
+def _what_to_check(options: KafkaOptions) -> str:
+    """Brokers close the connection without a word on many of these."""
+    checks = [f"security_protocol {options.security_protocol}"]
+    if options.security_protocol.startswith("SASL"):
+        checks.append(f"sasl_mechanism {options.sasl_mechanism}, sasl_username {options.sasl_username!r} and its password")
+    if options.security_protocol.endswith("SSL"):
+        checks.append("the certificates")
+    return f"check {', '.join(checks)}"
 
 
 def _client_settings(options: KafkaOptions) -> dict[str, Any]:
@@ -89,6 +117,8 @@ def _client_settings(options: KafkaOptions) -> dict[str, Any]:
         "security_protocol": options.security_protocol,
     }
     if options.security_protocol.startswith("SASL"):
+        for logger in WIRE_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.INFO)
         settings |= {
             "sasl_mechanism": options.sasl_mechanism,
             "sasl_plain_username": options.sasl_username,
@@ -96,9 +126,9 @@ def _client_settings(options: KafkaOptions) -> dict[str, Any]:
         }
     if options.security_protocol.endswith("SSL"):
         settings |= {
-            "ssl_cafile": _path(options.ssl_cafile),
-            "ssl_certfile": _path(options.ssl_certfile),
-            "ssl_keyfile": _path(options.ssl_keyfile),
+            "ssl_cafile": _readable("ssl_cafile", options.ssl_cafile),
+            "ssl_certfile": _readable("ssl_certfile", options.ssl_certfile),
+            "ssl_keyfile": _readable("ssl_keyfile", options.ssl_keyfile),
             "ssl_password": _secret(options.ssl_key_password) or None,
             "ssl_check_hostname": options.ssl_check_hostname,
         }
@@ -108,15 +138,20 @@ def _client_settings(options: KafkaOptions) -> dict[str, Any]:
 def _password(options: KafkaOptions) -> _Hidden:
     if options.sasl_password_file is None:
         return _secret(options.sasl_password)
-    try:
-        return _Hidden(options.sasl_password_file.read_text(encoding="utf-8").strip())
-    except OSError as error:
-        raise BusError(f"sasl_password_file {options.sasl_password_file}: {error.strerror}") from None
+    _readable("sasl_password_file", options.sasl_password_file)
+    return _Hidden(options.sasl_password_file.read_text(encoding="utf-8").strip())
 
 
 def _secret(secret: SecretStr) -> _Hidden:
     return _Hidden(secret.get_secret_value())
 
 
-def _path(path: object) -> str | None:
-    return None if path is None else str(path)
+def _readable(option: str, path: Path | None) -> str | None:
+    """The path as kafka-python wants it; a BusError where the file cannot be read."""
+    if path is None:
+        return None
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise BusError(f"{option}: {error.strerror}: {path}") from None
+    return str(path)

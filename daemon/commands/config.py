@@ -8,7 +8,7 @@ import click
 
 from daemon.commands.common import MISUSED, Failure, config_option, json_option, print_json, reported
 from daemon.examples import example_names, example_text
-from daemon.pipeline import suggested_decisions
+from daemon.pipeline import knowledge_of
 from daemon.settings import ConfigurationError, load
 
 
@@ -28,7 +28,7 @@ def check(config_path: Path, *, as_json: bool) -> None:
     """
     try:
         settings = load(config_path)
-        suggested_decisions(settings)
+        knowledge_of(settings)
     except ConfigurationError as error:
         if as_json:
             print_json({"ok": False, "errors": str(error).splitlines()})

@@ -14,6 +14,7 @@ from daemon.bus.bus import Bus, Record, TopicPartition
 from daemon.correlate.correlator import Correlator, Open
 from daemon.correlate.graph import CausalityGraph
 from daemon.correlate.grouping import Grouping
+from daemon.correlate.knowledge import Knowledge
 from daemon.correlate.watermark import Watermark
 from daemon.messages import FindingReport, MessageError, Progress
 from daemon.records import Incident, IncidentState, Label
@@ -33,14 +34,12 @@ class CorrelateStage:
 
     name = "correlate"
 
-    def __init__(
-        self, settings: Settings, bus: Bus, store: Store, *, suggested: Mapping[str, tuple[str, str]], wait_for_all: bool = False
-    ) -> None:
+    def __init__(self, settings: Settings, bus: Bus, store: Store, knowledge: Knowledge, *, wait_for_all: bool = False) -> None:
         self._bus = bus
         self._store = store
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         tuning = settings.correlation
-        self._correlator = _correlator(settings, suggested)
+        self._correlator = _correlator(settings, knowledge)
         self._watermark = Watermark(
             max_wait_ns=None if wait_for_all else int(tuning.max_wait_s * 1e9),
             idle_after_ns=None if wait_for_all else int(tuning.idle_after_s * 1e9),
@@ -200,12 +199,12 @@ def _order(report: FindingReport) -> tuple[int, int, int, str]:
     return (report.at_ns, finding.since_ns, -list(Severity).index(finding.severity), finding.key)
 
 
-def _correlator(settings: Settings, suggested: Mapping[str, tuple[str, str]]) -> Correlator:
+def _correlator(settings: Settings, knowledge: Knowledge) -> Correlator:
     tuning = settings.correlation
-    graph = CausalityGraph(settings.causality, int(tuning.join_window_s * 1e9))
+    graph = CausalityGraph([*settings.causality, *knowledge.edges()], int(tuning.join_window_s * 1e9))
     grouping = Grouping(graph, settings.experiment, int(tuning.join_window_s * 1e9))
     reopen_window_ns = int(tuning.reopen_window_s * 1e9)
-    return Correlator(grouping, reopen_window_ns=reopen_window_ns, decisions=settings.decisions, suggested=suggested)
+    return Correlator(grouping, reopen_window_ns=reopen_window_ns, decisions=settings.decisions, suggested=knowledge.decisions)
 
 
 def _finding_text(entry: Open, key: str) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 from daemon.demo import geometry
 
 PERIOD_S = geometry.LUMISECTION_NS / 1e9
+SILENT_AFTER_WALL_S = 6.0
+"""At the speed of the demo a busy machine looks like a silent source sooner than in earnest."""
+TEMPLATE = "demo_template.toml"
+DATABASE = "demo.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +39,34 @@ class Endpoints:
 
 
 def configuration_text(endpoints: Endpoints, origin: ClockOrigin, folder: Path) -> str:
-    """The whole file (TOML)."""
-    values = {
-        "experiment": geometry.EXPERIMENT,
-        "period_s": PERIOD_S,
-        "speed": origin.speed,
-        "wall_ns": origin.wall_ns,
-        "data_ns": origin.data_ns,
-        "store": json.dumps(f"sqlite:///{folder / 'demo.db'}"),
-        "daemon_port": endpoints.daemon_port,
-        "root_files": json.dumps(f"{endpoints.dqm_folder}/DQM_*.root"),
-        "smart_files": json.dumps(f"{endpoints.smart_folder}/*.json"),
-        "epics_address": f"127.0.0.1:{endpoints.epics_port}",
-        "http": f"http://127.0.0.1:{endpoints.http_port}",
-        "crate": geometry.CRATE,
-        "disk_period_s": 5 * PERIOD_S,
-    }
-    return _SOURCES.format(**values) + _DETECTORS + "".join(_cabling())
+    """The whole file (TOML): the template beside this module with addresses, clock and cabling filled in."""
+    template = Template(files("daemon.demo").joinpath(TEMPLATE).read_text(encoding="utf-8"))
+    return template.substitute(
+        experiment=geometry.EXPERIMENT,
+        speed=origin.speed,
+        origin_wall_ns=origin.wall_ns,
+        origin_data_ns=origin.data_ns,
+        store=json.dumps(f"sqlite:///{folder / DATABASE}"),
+        daemon_port=endpoints.daemon_port,
+        root_files=json.dumps(f"{endpoints.dqm_folder}/DQM_*.root"),
+        smart_files=json.dumps(f"{endpoints.smart_folder}/*.json"),
+        epics_port=endpoints.epics_port,
+        http_port=endpoints.http_port,
+        period_s=PERIOD_S,
+        disk_period_s=5 * PERIOD_S,
+        silent_after_s=SILENT_AFTER_WALL_S * geometry.SPEED,
+        crate=geometry.CRATE,
+        cabling="\n".join(_cabling()),
+    )
+
+
+def _cabling() -> Iterator[str]:
+    """Edges of the causality graph: what each channel of the crate feeds, as in the cabling database of an experiment."""
+    for channel in geometry.CHANNELS:
+        if channel.fed is None or channel.supermodule is None:
+            continue
+        for fed_by_it in (geometry.BARREL_PLACE, channel.fed.place):
+            yield "[[causality]]"
+            yield f'cause = {{ condition = "hv_trip", place = {json.dumps(channel.place)} }}'
+            yield f"effect = {{ place = {json.dumps(fed_by_it)} }}"
+            yield ""

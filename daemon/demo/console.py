@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Any
@@ -64,6 +64,12 @@ class Console:
             self._line(self._now_ns, "now says", incident.sentence, {"event": "changed", "incident": said})
         if incident.resolved_ns is not None and (before is None or before.resolved_ns is None) and not incident.merged:
             self._cleared(incident, fault, said)
+
+    def settle(self, last: Iterable[dict[str, Any]]) -> None:
+        """The daemon's own list at the end replaces what it said before; what is no longer in it was merged into another."""
+        final = {incident.id: incident for incident in map(ReportedIncident.from_json, last)}
+        gone = {name: replace(incident, merged=True) for name, incident in self._incidents.items() if name not in final}
+        self._incidents = gone | final
 
     def score(self) -> Score:
         """The score up to now."""
@@ -130,7 +136,7 @@ def scoreboard_lines(result: Score, clock: Callable[[int], str]) -> list[str]:
         lines += textwrap.wrap(f"False: {clock(incident.opened_ns)} {incident.sentence}", WIDTH, subsequent_indent="  ")
     delays = [verdict.delay_ns / 1e9 for verdict in result.verdicts if verdict.delay_ns is not None and verdict.outcome is Outcome.FOUND]
     median = f"; median delay {_duration(statistics.median(delays))} of data time" if delays else ""
-    early = f", {result.count(Outcome.TOO_EARLY)} too early to say" if result.count(Outcome.TOO_EARLY) else ""
+    early = f", {result.count(Outcome.TOO_EARLY)} too early" if result.count(Outcome.TOO_EARLY) else ""
     found, missed = result.count(Outcome.FOUND), result.count(Outcome.MISSED)
     summary = f"{found} of {len(result.verdicts)} found, {missed} missed, {len(result.false)} false{early}{median}"
     return [*lines, click.style(summary, fg="red") if not result.passed else summary]
@@ -144,7 +150,7 @@ def _row(verdict: Verdict, clock: Callable[[int], str]) -> list[str]:
     outcome = str(verdict.outcome)
     shown = click.style(outcome, fg="red") if verdict.outcome is Outcome.MISSED else outcome
     row = _COLUMNS.format(fault.kind, clock(fault.start_ns), noticed, after, cleared, shown)
-    return [row, f"  {verdict.remark}"] if verdict.remark else [row]
+    return [row, *textwrap.wrap(verdict.remark, WIDTH, initial_indent="  ", subsequent_indent="  ")]
 
 
 def score_as_json(result: Score) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from daemon.demo.geometry import FEDS, LUMISECTION_NS, PARTITIONS
 
 INPUT_RATE_HZ = 92_000.0
-TTS_READY, TTS_WARNING, TTS_BUSY = 8, 1, 4
-"""States of the trigger throttling system, as the CMS links encode them."""
+TTS_READY, TTS_WARNING, TTS_BUSY = range(3)
+"""States of the trigger throttling system."""
 
 _PARTITION_OF = np.array([PARTITIONS.index(fed.partition) for fed in FEDS])
 BASE_CAUSES = {"trigger_rules": 0.0085, "calibration": 0.0035, "retri": 0.0006, "daq_backpressure": 0.0004}

@@ -19,8 +19,8 @@ PEAK_LUMINOSITY_1E34 = 1.9
 PEAK_PILEUP = 52.0
 LUMINOSITY_LIFETIME_H = 24.0
 BEAM_ENERGY_GEV = 6_800.0
-STABLE_BEAMS = 11
-"""Code of the beam mode, as the LHC publishes it."""
+STABLE_BEAMS = 4
+"""Beam mode, counted from 0: no beam, injection, ramp, adjust, stable beams."""
 UNPOWERED_BUSY = 0.12
 """Fraction of time that a front end is busy with resynchronising while part of what it reads has no voltage."""
 

@@ -47,7 +47,7 @@ def daq_text(shown: Shown) -> bytes:
     for name, meaning, values in (
         ("daq_fed_busy_ratio", "Fraction of time that a front end is busy.", daq.fed_busy_ratio),
         ("daq_fed_warning_ratio", "Fraction of time that a front end warns.", daq.fed_warning_ratio),
-        ("daq_fed_tts_state", "Throttling state: 8 ready, 1 warning, 4 busy.", daq.fed_tts_state),
+        ("daq_fed_tts_state", "Throttling state: 0 ready, 1 warning, 2 busy.", daq.fed_tts_state),
     ):
         text.family(name, "gauge", meaning, dict(zip(_FED_LABELS, values.tolist(), strict=True)))
     text.family("daq_events_total", "counter", "Events built since the start of the run.", {"": daq.events})
@@ -61,10 +61,10 @@ def conditions_text(shown: Shown) -> bytes:
     for name, meaning, value in (
         ("run_number", "Number of the run.", conditions.run),
         ("lumisection", "Lumisection within the run.", conditions.lumisection),
-        ("luminosity_1e34", "Instantaneous luminosity in units of 1e34 per square centimetre and second.", conditions.luminosity_1e34),
+        ("luminosity", "Instantaneous luminosity [1e34/cm2/s].", conditions.luminosity_1e34),
         ("pileup", "Mean number of collisions in a bunch crossing.", conditions.pileup),
-        ("beam_mode", "Beam mode; 11 is stable beams.", conditions.beam_mode),
-        ("beam_energy_gev", "Energy of a beam.", conditions.beam_energy_gev),
+        ("beam_mode", "Beam mode: 0 no beam, 1 injection, 2 ramp, 3 adjust, 4 stable beams.", conditions.beam_mode),
+        ("beam_energy", "Energy of a beam [GeV].", conditions.beam_energy_gev),
     ):
         text.family(f"conditions_{name}", "gauge", meaning, {"": float(value)})
     return text.encode()

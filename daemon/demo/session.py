@@ -21,23 +21,25 @@ import urllib3
 from tqdm import tqdm
 
 from daemon.demo import truth
-from daemon.demo.configuration import ClockOrigin, Endpoints, configuration_text
+from daemon.demo.configuration import DATABASE, ClockOrigin, Endpoints, configuration_text
 from daemon.demo.console import Console
 from daemon.demo.geometry import SPEED
 from daemon.demo.processes import Child, DemoError, until
+from daemon.store.store import Store
 
 EXPERIMENT, DAEMON = "simulated experiment", "daemon"
+DAEMON_ARGUMENTS = ("-m", "daemon", "run")
 START_TIMEOUT_S = 60.0
 SETTLE_S = 2.0
 """Wall time that the daemon gets after the end of the data to say its last."""
 
 
 class Session:
-    """The two processes in a folder. `daemon_arguments` are those of the interpreter, without the configuration."""
+    """The two processes in a folder. `daemon_arguments` are those of the interpreter, DAEMON_ARGUMENTS by default."""
 
-    def __init__(self, folder: Path, duration_s: float, seed: int, daemon_arguments: tuple[str, ...] = ("-m", "daemon", "run")) -> None:
+    def __init__(self, folder: Path, duration_s: float, seed: int, daemon_arguments: tuple[str, ...] | None = None) -> None:
         self._folder = folder
-        self._daemon_arguments = daemon_arguments
+        self._daemon_arguments = daemon_arguments or DAEMON_ARGUMENTS
         wall_ns = time.time_ns()
         self._origin = ClockOrigin(wall_ns, wall_ns - int(duration_s * 1e9 * SPEED), SPEED)
         self.lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
@@ -85,6 +87,17 @@ class Session:
     def last_words(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What was printed but not yet read, once both have been stopped."""
         yield from self._said_until(time.monotonic() + 0.05)
+
+    def incidents(self) -> list[dict[str, Any]] | None:
+        """The daemon's own list once it has been stopped, in their last state; None where it has not made one."""
+        database = self._folder / DATABASE
+        if not database.exists():
+            return None
+        store = Store(f"sqlite:///{database}")
+        try:
+            return [incident.as_json() for incident in store.incidents(limit=100_000)]
+        finally:
+            store.close()
 
     def _said_until(self, deadline_s: float) -> Iterator[tuple[str, dict[str, Any]]]:
         for name, line in until(deadline_s, self.lines):
@@ -166,6 +179,8 @@ def _run(folder: Path, duration_s: float, seed: int, *, as_json: bool, zone: tzi
             session.stop()
             for name, event in session.last_words():
                 _take(console, bar, name, event)
+            if (incidents := session.incidents()) is not None:
+                console.settle(incidents)
     return console.scoreboard().passed
 
 

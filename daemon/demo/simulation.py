@@ -70,14 +70,21 @@ class Simulation:
         """The schedule begins with the next lumisection."""
         self._released.set()
 
-    def run(self, stop: threading.Event) -> None:
-        """Goes on until the schedule has ended or `stop` is set; what is late is caught up with."""
-        while not stop.is_set() and (self._scheduled_step is None or self._scheduled_step < self._schedule.lumisections):
+    def run(self, stop: threading.Event, *, linger: bool = False) -> None:
+        """Goes on until the schedule has ended or `stop` is set; what is late is caught up with.
+
+        With `linger` it goes on after the schedule, without faults, until `stop` is set: nothing falls silent under those who
+        still read.
+        """
+        ended = False
+        while not stop.is_set() and (linger or not ended):
             wait_s = (self.time_ns + LUMISECTION_NS - self._clock.now_ns()) / 1e9
             if wait_s > 0 and self._clock.wait(wait_s, stop):
                 break
             self.step()
-        self._tell("ended")
+            if not ended and self._scheduled_step == self._schedule.lumisections:
+                ended = True
+                self._tell("ended")
 
     def step(self) -> None:
         """One lumisection: shows what it brought, then breaks or repairs what the schedule has for the next one."""
@@ -88,7 +95,7 @@ class Simulation:
         self.ioc.post(shown.high_voltage)
         if self._step % DISK_EVERY == 1:
             self.experiment.drives.write(self._smart, self.time_ns)
-        if self._released.is_set():
+        if self._released.is_set() and self._scheduled_step != self._schedule.lumisections:
             self._scheduled_step = 0 if self._scheduled_step is None else self._scheduled_step + 1
             self._follow_schedule(self._scheduled_step)
         self.ioc.post(self.experiment.crate.transitions(self.time_ns + TRANSITION_DELAY_NS))
@@ -137,7 +144,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="decides which faults come where, and all noise (default 1)")
     parser.add_argument("--origin-wall-ns", type=int, help="with --origin-data-ns: the moment at which the clocks are set")
     parser.add_argument("--origin-data-ns", type=int, help="data time at that moment")
-    parser.add_argument("--hold", action="store_true", help="no faults before a line arrives on standard input")
+    parser.add_argument(
+        "--hold", action="store_true", help="no faults before a line arrives on standard input; goes on until it is told to stop"
+    )
     return parser.parse_args()
 
 
@@ -172,7 +181,7 @@ def main() -> int:
             threading.Thread(target=_release_on_line, args=(simulation,), daemon=True).start()
         else:
             simulation.release()
-        simulation.run(stop)
+        simulation.run(stop, linger=given.hold)
     except BrokenPipeError:  # whoever started this has gone; what is still buffered must not fail again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -23,7 +23,7 @@ class RuleJudge:
     def __init__(self, rule: Rule, section: DetectorSettings) -> None:
         self.name = rule.name
         self._rule = rule
-        self._episodes = Episodes(section.raise_rows, section.clear_rows)
+        self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_]) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
@@ -58,7 +58,7 @@ class DetectorJudge:
         self.name = detector.name
         self._source = source
         self._learner = Learner(source, detector, settings.learning)
-        self._episodes = Episodes(section.raise_rows, section.clear_rows)
+        self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
         self._raise_rows = section.raise_rows
         self._per_day = share_of_budget(settings)
 

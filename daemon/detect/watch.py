@@ -41,6 +41,7 @@ class StreamWatch:
         self._epoch = -1
         self._sequence = -1
         self._last_row_ns = 0
+        self._catching_up = False  # a producer that was started again may begin with what it had sent before
         self._rows = 0
         self._layout: Layout | None = None
 
@@ -67,6 +68,7 @@ class StreamWatch:
             "epoch": self._epoch,
             "sequence": self._sequence,
             "last_row_ns": self._last_row_ns,
+            "catching_up": self._catching_up,
             "rows": self._rows,
             "upkeep": self._upkeep.state(),
             "book": self._book.state(),
@@ -78,6 +80,7 @@ class StreamWatch:
         self.progress_ns = int(state["progress_ns"])
         self._epoch, self._sequence = int(state["epoch"]), int(state["sequence"])
         self._last_row_ns, self._rows = int(state["last_row_ns"]), int(state["rows"])
+        self._catching_up = bool(state["catching_up"])
         self._upkeep.restore(state["upkeep"])
         self._book.restore(state["book"])
         for judge in (*self._rules, *self._detectors):
@@ -94,6 +97,7 @@ class StreamWatch:
         identity = block.identity
         if (identity.epoch, identity.sequence) <= (self._epoch, self._sequence):
             return True
+        self._catching_up |= 0 <= self._epoch < identity.epoch
         self._epoch, self._sequence = identity.epoch, identity.sequence
         return False
 
@@ -119,7 +123,11 @@ class StreamWatch:
         newest = np.maximum.accumulate(np.concatenate([[self._last_row_ns], frame.time_ns]))
         good = frame.time_ns > newest[:-1]
         late = int(len(good) - good.sum())
-        if late:
+        caught_up_before = not self._catching_up
+        self._catching_up = self._catching_up and not good.any()
+        if late and not caught_up_before:
+            metrics.REPEATED_BLOCKS.labels(source=self.source).inc()
+        elif late:
             metrics.LATE_ROWS.labels(source=self.source).inc(late)
             self._upkeep.late(int(newest[-1] - frame.time_ns[~good].min()))
         elif len(good):

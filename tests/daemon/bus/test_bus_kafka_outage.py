@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
-from daemon.bus.bus import BusError, Record, TopicPartition
+from daemon.bus.bus import BusError, Record
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.topics import Topic
 from deploy.kafka.broker import KafkaBroker
@@ -34,41 +35,50 @@ def until(condition: Callable[[], object], what: str) -> None:
         assert time.monotonic() < deadline, f"waited in vain: {what}"
 
 
+@pytest.fixture(autouse=True)
+def _collect() -> Iterator[None]:
+    """Sockets that kafka-python dropped are collected within the test that made them (see tests/kafka_broker.py)."""
+    yield
+    gc.collect()
+
+
 def test_a_crash_in_mid_stream_loses_nothing_and_keeps_order(kafka: KafkaBroker) -> None:
     bus = make_bus(fast_options(kafka))
     group, broadcast = bus.subscribe(["frames"], "detect"), bus.subscribe(["frames"], None)
     stop = threading.Event()
-    published = count()
+    numbers = count()
 
     def run() -> None:
         while not stop.wait(0.002):
-            number = next(published)
+            number = next(numbers)
             bus.publish("frames", f"source{number % 5}", b"%d" % number)
 
     publisher = threading.Thread(target=run)
     publisher.start()
-    seen: dict[str, list[Record]] = {"group": [], "broadcast": []}
+    by_group: list[Record] = []
+    by_broadcast: list[Record] = []
 
     def read() -> int:
-        seen["group"] += group.poll(0.05)
-        seen["broadcast"] += broadcast.poll(0.05)
-        return min(map(len, seen.values()))
+        by_group.extend(group.poll(0.05))
+        by_broadcast.extend(broadcast.poll(0.05))
+        return min(len(by_group), len(by_broadcast))
 
     until(lambda: read() > 100, "records before the crash")
     kafka.restart(crash=True)
-    before = next(published)  # leaves a number out
-    until(lambda: max((int(r.value) for r in seen["group"]), default=0) > before + 100 or read() < 0, "records after the crash")
+    after = len(by_broadcast) + 100
+    until(lambda: read() < 0 or len(by_broadcast) > after, "records after the crash")
     stop.set()
     publisher.join()
     bus.flush(PATIENCE_S)
-    total = next(published)
-    expected = [number for number in range(total) if number != before]
-    until(lambda: read() >= len(expected), "all records")
-    for records in seen.values():
-        assert sorted(int(r.value) for r in records) == expected
+    total = next(numbers)
+    until(lambda: read() < 0 or len(by_broadcast) >= total, "the broadcast reader at the end")
+    until(lambda: read() < 0 or len({r.value for r in by_group}) >= total, "the group at the end")
+    assert sorted(int(record.value) for record in by_broadcast) == list(range(total))
+    # The group was thrown out meanwhile and had committed nothing: it read some records twice, which the offsets tell.
+    once = list({(record.partition, record.offset): record for record in by_group}.values())
+    for records in (by_broadcast, once):
         for key in range(5):
-            numbers = [int(r.value) for r in records if r.key == f"source{key}"]
-            assert numbers == sorted(numbers)
+            assert [int(r.value) for r in records if r.key == f"source{key}"] == list(range(key, total, 5))
     group.commit(group.positions())
     group.close()
     broadcast.close()
@@ -76,67 +86,82 @@ def test_a_crash_in_mid_stream_loses_nothing_and_keeps_order(kafka: KafkaBroker)
 
 
 def test_what_cannot_be_delivered_in_time_is_told_to_every_thread_and_then_it_goes_on(kafka: KafkaBroker) -> None:
-    bus = make_bus(fast_options(kafka, delivery_timeout_s=1.0, request_timeout_s=0.5, buffer_bytes=1_000_000))
+    options = fast_options(kafka, delivery_timeout_s=1.0, request_timeout_s=0.5)
+    bus, closing = make_bus(options), make_bus(options)
     subscription = bus.subscribe(["findings"], "g")
-    bus.publish("findings", "k", b"before")
-    bus.flush(PATIENCE_S)
+    for one in (bus, closing):
+        one.publish("findings", "k", b"before")
+        one.flush(PATIENCE_S)
     until(lambda: subscription.poll(0.2), "a record")
     kafka.stop()
     try:
-        bus.publish("findings", "k", b"x" * 600_000)
-        with pytest.raises(BusError, match=rf"1 records not acknowledged by Kafka at {kafka.bootstrap} within 0.1 s"):
-            bus.flush(0.1)
+        publish_without_broker(bus, kafka)
         assert subscription.poll(0.1) == []
-        with pytest.raises(BusError, match=rf"given up by Kafka at {kafka.bootstrap}: .*findings"):
-            bus.flush(PATIENCE_S)
-        bus.flush(PATIENCE_S)  # told once
-        told: list[BusError] = []
-
-        def flush_elsewhere() -> None:
-            bus.publish("findings", "k", b"y" * 600_000)
-            with pytest.raises(BusError) as raised:
-                bus.flush(PATIENCE_S)
-            told.append(raised.value)
-
-        other = threading.Thread(target=flush_elsewhere)
-        other.start()
-        other.join()
-        assert told
-        with pytest.raises(BusError, match="given up"):
-            bus.flush(PATIENCE_S)  # the failure is not the other thread's alone
+        closing.publish("findings", "k", b"last words")
+        with pytest.raises(
+            BusError, match=rf"closing the connection to Kafka at {kafka.bootstrap}: .*(given up|not acknowledged|findings)"
+        ):
+            closing.close()
     finally:
         kafka.start()
     bus.publish("findings", "k", b"after")
     bus.flush(PATIENCE_S)
     records: list[Record] = []
-    until(lambda: records.extend(subscription.poll(0.2)) or records, "a record after the outage")
-    assert records[-1].value == b"after"
-    subscription.commit({TopicPartition("findings", 0): records[-1].offset + 1})
+    until(lambda: records.extend(subscription.poll(0.2)) or (records and records[-1].value == b"after"), "a record after the outage")
     subscription.close()
     bus.close()
 
 
-def test_a_full_buffer_makes_the_publisher_wait_and_then_says_so(kafka: KafkaBroker) -> None:
-    bus = make_bus(fast_options(kafka, delivery_timeout_s=2.0, request_timeout_s=0.5, buffer_bytes=1_000_000))
+def publish_without_broker(bus: Any, kafka: KafkaBroker) -> None:
+    """What this thread and another one are told of a record of each."""
+    told: list[BusError] = []
+
+    def publish_elsewhere() -> None:
+        bus.publish("findings", "k", b"theirs")
+        try:
+            bus.flush(PATIENCE_S)
+        except BusError as error:
+            told.append(error)
+
+    bus.publish("findings", "k", b"ours")
+    with pytest.raises(BusError, match=rf"1 records not acknowledged by Kafka at {kafka.bootstrap} within 0.05 s"):
+        bus.flush(0.05)
+    with pytest.raises(BusError, match=rf"given up by Kafka at {kafka.bootstrap}: .*findings"):
+        bus.flush(PATIENCE_S)
+    bus.flush(PATIENCE_S)  # told once
+    other = threading.Thread(target=publish_elsewhere)
+    other.start()
+    other.join()
+    assert "given up" in str(told[0])
+    with pytest.raises(BusError, match="given up"):
+        bus.flush(PATIENCE_S)  # what one thread was told, the other is told too
+
+
+def test_a_full_buffer_makes_the_publisher_wait_until_records_are_acknowledged(kafka: KafkaBroker) -> None:
+    bus = make_bus(fast_options(kafka, buffer_bytes=1_000_000))
     bus.publish("findings", "k", b"before")
     bus.flush(PATIENCE_S)
     kafka.stop()
     try:
         for _ in range(2):
             bus.publish("findings", "k", b"x" * 450_000)
-        waited: list[float] = []
-
-        def publish_more() -> None:
-            start = time.monotonic()
-            bus.publish("findings", "k", b"x" * 450_000)  # finds room when the first ones are given up
-            waited.append(time.monotonic() - start)
-
-        thread = threading.Thread(target=publish_more)
-        thread.start()
-        thread.join()
-        assert waited
-        assert waited[0] > 0.5
-        with pytest.raises(BusError, match="closing the connection to Kafka"):
-            bus.close()
+        third = threading.Thread(target=bus.publish, args=("findings", "k", b"x" * 450_000))
+        third.start()
+        third.join(0.5)
+        assert third.is_alive()
     finally:
         kafka.start()
+    third.join(PATIENCE_S)
+    assert not third.is_alive()
+    bus.flush(PATIENCE_S)
+    bus.close()
+
+
+def test_a_buffer_that_stays_full_is_an_error(kafka: KafkaBroker) -> None:
+    bus = make_bus(fast_options(kafka, buffer_bytes=1_000_000, delivery_timeout_s=0.6, request_timeout_s=0.5))
+    unacknowledged = bus._outbox._reserve("findings", 900_000)  # noqa: SLF001 - a record that no broker ever acknowledges
+    with pytest.raises(BusError, match=rf"findings: 900000 bytes wait for Kafka at {kafka.bootstrap}, no room within 0.6 s"):
+        bus.publish("findings", "k", b"x" * 200_000)
+    bus._outbox._settle(unacknowledged, "")  # noqa: SLF001
+    bus.publish("findings", "k", b"x" * 200_000)
+    bus.close()

@@ -1,0 +1,24 @@
+"""What detectors know of their conditions, beside what the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daemon.settings import CausalitySettings, CausePattern
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """decisions: what to do about a condition, a sentence and the name of a runbook; explains: what it brings about."""
+
+    decisions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    explains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def edges(self) -> list[CausalitySettings]:
+        """`explains` as edges of the causality graph."""
+        return [
+            CausalitySettings(cause=CausePattern(condition=(condition,)), effect=CausePattern(condition=tuple(effects)))
+            for condition, effects in self.explains.items()
+            if effects
+        ]

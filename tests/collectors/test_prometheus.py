@@ -1,0 +1,336 @@
+"""Expositions of metrics: whole ones, malformed ones, and servers that misbehave."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Summary, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from collectors.collector import Collected, CollectError, Origin, Rejected
+from collectors.frame import Channel, Frame, Kind, Quality, Updates
+from collectors.prometheus import PrometheusCollector, PrometheusOptions
+from collectors.prometheus_text import Families, Malformed, samples, series, spelled
+
+NOW_NS = 1_700_000_000_000_000_000
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts a server that answers every GET with what is given; returns its address."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(body: str, *, status: int = 200, seen: list[dict[str, str]] | None = None, cut: int = 0, **headers: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if seen is not None:
+                    seen.append(dict(self.headers))
+                data = body.encode()
+                self.send_response(status)
+                sent = {"Content-Type": "text/plain; version=0.0.4", "Content-Length": str(len(data)), **headers}
+                for name, value in sent.items():
+                    if value:
+                        self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(data[: len(data) - cut])
+                self.close_connection = True
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002 - the base class names it so
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/metrics"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def collect(url: str, **options: Any) -> list[Collected]:
+    collector = PrometheusCollector(Origin("node", "T2/rack", lambda: NOW_NS), PrometheusOptions.model_validate({"url": url, **options}))
+    try:
+        return list(collector.collect())
+    finally:
+        collector.close()
+
+
+def collect_file(folder: Path, text: str, **options: Any) -> list[Collected]:
+    path = folder / "metrics.prom"
+    path.write_text(text)
+    return collect(path.as_uri(), **options)
+
+
+def only_frame(collected: list[Collected]) -> Frame:
+    (frame,) = collected
+    assert isinstance(frame, Frame)
+    return frame
+
+
+def reading(frame: Frame, name: str) -> float:
+    return float(frame.values[0, frame.layout.position(name)])
+
+
+def test_gauges_counters_summaries_and_histograms_become_channels(serve: Serve) -> None:
+    registry = CollectorRegistry()
+    Gauge("hv_volts", "measured", ["channel"], registry=registry).labels("3").set(1400.5)
+    Counter("trips", "trips", registry=registry).inc(2)
+    Summary("wait_seconds", "waiting", registry=registry).observe(0.5)
+    Histogram("size_bytes", "sizes", buckets=(1, 10), registry=registry).observe(5)
+    frame = only_frame(collect(serve(generate_latest(registry).decode())))
+    assert frame.time_ns.tolist() == [NOW_NS]
+    assert frame.layout.columns == (
+        Channel('hv_volts{channel="3"}', "hv_volts", "V", Kind.GAUGE, "T2/rack"),
+        Channel("trips_total", "trips_total", "1", Kind.COUNTER, "T2/rack"),
+        Channel("wait_seconds_count", "wait_seconds_count", "1", Kind.COUNTER, "T2/rack"),
+        Channel("wait_seconds_sum", "wait_seconds_sum", "s", Kind.COUNTER, "T2/rack"),
+        Channel("size_bytes_count", "size_bytes_count", "1", Kind.COUNTER, "T2/rack"),
+        Channel("size_bytes_sum", "size_bytes_sum", "B", Kind.COUNTER, "T2/rack"),
+    )
+    assert frame.values.tolist() == [[1400.5, 2, 1, 0.5, 1, 5]]
+
+
+def test_labels_make_a_stable_name_and_the_place(tmp_path: Path) -> None:
+    text = 'rate{fed="12",subsystem="ECAL"} 1\nrate{subsystem="HCAL",fed="7"} 2\nother 3\n'
+    frame = only_frame(collect_file(tmp_path, text, place_labels=["subsystem", "fed"], places={"other": "misc"}))
+    assert [(c.name, c.place) for c in frame.layout.channels] == [
+        ('rate{fed="12",subsystem="ECAL"}', "T2/rack/ECAL/12"),
+        ('rate{fed="7",subsystem="HCAL"}', "T2/rack/HCAL/7"),
+        ("other", "T2/rack/misc"),
+    ]
+
+
+def test_include_and_exclude_name_metrics_or_series(tmp_path: Path) -> None:
+    text = 'a{x="1"} 1\na{x="2"} 1\nb 1\nc_created 1\n'
+    frame = only_frame(collect_file(tmp_path, text, exclude=['a{x="2"}', "b"]))
+    assert [c.name for c in frame.layout.channels] == ['a{x="1"}', "c_created"]
+    frame = only_frame(collect_file(tmp_path, text, include=["a", "*_created"]))
+    assert [c.name for c in frame.layout.channels] == ['a{x="1"}', 'a{x="2"}']
+
+
+def test_buckets_become_a_histogram_on_request(tmp_path: Path) -> None:
+    text = '# TYPE t_seconds histogram\nt_seconds_bucket{n="a",le="0.1"} 1\nt_seconds_bucket{n="a",le="1"} 4\nt_seconds_bucket{n="a",le="+Inf"} 6\n'
+    frame = only_frame(collect_file(tmp_path, text, buckets=True))
+    (histogram,) = frame.layout.histograms
+    assert (histogram.path, histogram.axes[0].edges, histogram.axes[0].unit) == ('t_seconds{n="a"}', (0.1, 1), "s")
+    assert frame.layout.entries(frame, histogram.path).tolist() == [6]
+    assert frame.layout.view(frame, histogram.path, flow=True).tolist() == [[1, 3, 2]]
+
+
+def test_buckets_that_fall_are_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
+    text = '# TYPE h histogram\nh_bucket{le="1"} 5\nh_bucket{le="2"} 4\nh_bucket{le="+Inf"} 6\nx 1\n'
+    rejected, frame = collect_file(tmp_path, text, buckets=True)
+    assert isinstance(rejected, Rejected)
+    assert "h" in rejected.subject
+    assert isinstance(frame, Frame)
+    assert [c.name for c in frame.layout.columns] == ["x"]
+
+
+def test_states_are_named_and_others_are_invalid(serve: Serve, tmp_path: Path) -> None:
+    collected = collect_file(tmp_path, "tts 1\ntts_other 9\n", states={"tts*": ["READY", "WARNING"]})
+    (frame,) = (item for item in collected if isinstance(item, Frame))
+    assert [(c.kind, c.states) for c in frame.layout.channels] == [(Kind.STATE, ("READY", "WARNING"))] * 2
+    assert reading(frame, "tts") == 1
+    assert frame.quality is not None
+    assert frame.quality.tolist() == [[Quality.GOOD, Quality.INVALID]]
+    registry = CollectorRegistry()
+    Enum("door", "door", states=["open", "shut"], registry=registry).state("shut")
+    frame = only_frame(collect(serve(generate_latest(registry).decode())))
+    assert reading(frame, 'door{door="shut"}') == 1
+
+
+def test_units_come_from_name_declaration_and_help(tmp_path: Path) -> None:
+    text = "# TYPE a gauge\n# UNIT a tesla\na 1\n# HELP b Chamber current [uA]\n# TYPE b gauge\nb 1\nc_celsius 1\nd 1\n# EOF\n"
+    frame = only_frame(collect_file(tmp_path, text))
+    assert [c.unit for c in frame.layout.channels] == ["T", "uA", "degC", "1"]
+
+
+@pytest.mark.parametrize(("text", "expected"), [("a 1 1500000000123\nb 2\n", [1_500_000_000_123_000_000]), ("a 1 1500000000.25\nb 2\n# EOF\n", [1_500_000_000_250_000_000])])
+def test_times_of_the_exporter_are_kept(tmp_path: Path, text: str, expected: list[int]) -> None:
+    (updates,) = collect_file(tmp_path, text)
+    assert isinstance(updates, Updates)
+    assert updates.time_ns[:1].tolist() == expected
+    assert updates.time_ns[1] == os.stat(tmp_path / "metrics.prom").st_mtime_ns  # noqa: PTH116 - nanoseconds
+    assert updates.value.tolist() == [1, 2]
+    os.utime(tmp_path / "metrics.prom", ns=(5, 5))
+    frame = only_frame(collect((tmp_path / "metrics.prom").as_uri(), honor_timestamps=False))
+    assert frame.time_ns.tolist() == [5]
+
+
+def test_malformed_lines_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    text = 'a 1\nb one\nc{x="1" 2\n# any comment\n1d 3\ne{x="1",x="2"} 1\nf 4 now\ng 5\ng 6\nh -1\n# TYPE k counter\nk -2\n'
+    collected = collect_file(tmp_path, text)
+    rejected = {item.subject.rpartition(" ")[2]: item.reason for item in collected if isinstance(item, Rejected)}
+    assert sorted(rejected, key=int) == ["2", "3", "5", "6", "7", "9", "12"]
+    assert rejected["2"] == "'one' is not a number"
+    frame = collected[-1]
+    assert isinstance(frame, Frame)
+    assert {c.name: reading(frame, c.name) for c in frame.layout.channels if c.name != "k"} == {"a": 1, "g": 5, "h": -1}
+    assert np.isnan(reading(frame, "k"))
+
+
+def test_many_malformed_lines_give_few_rejections(tmp_path: Path) -> None:
+    collected = collect_file(tmp_path, "good 1\n" + "bad\n" * 1000)
+    assert len(collected) == 22
+    assert "980 more" in [item.reason for item in collected if isinstance(item, Rejected)][-1]
+
+
+def test_not_a_number_is_no_reading_and_infinity_is_invalid(tmp_path: Path) -> None:
+    frame = only_frame(collect_file(tmp_path, "a NaN\nb +Inf\nc 1e400\nd 1\n"))
+    assert np.isnan(frame.values[0, :3]).all()
+    assert frame.quality is not None
+    assert frame.quality.tolist() == [[Quality.GOOD, Quality.INVALID, Quality.INVALID, Quality.GOOD]]
+
+
+def test_values_change_and_the_layout_stays(tmp_path: Path) -> None:
+    path = tmp_path / "m.prom"
+    collector = PrometheusCollector(Origin("node", "", lambda: 0), PrometheusOptions(url=path.as_uri()))
+    path.write_text('# TYPE a counter\na{x="1"} 1\nb 2\n')
+    first = only_frame(list(collector.collect()))
+    path.write_text('# TYPE a counter\nb 3\na{x="1"} 4\n')
+    os.utime(path, ns=(9, 9))
+    second = only_frame(list(collector.collect()))
+    assert second.layout is first.layout
+    assert second.values.tolist() == [[4, 3]]
+    path.write_text('# TYPE a gauge\nb 3\na{x="1"} 4\n')
+    third = only_frame(list(collector.collect()))
+    assert third.layout.channels[0].kind is Kind.GAUGE
+
+
+def test_unchanged_file_gives_nothing_and_its_cut_end_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "m.prom"
+    path.write_text("a 1\nb 2")
+    collector = PrometheusCollector(Origin("node", "", lambda: 0), PrometheusOptions(url=path.as_uri()))
+    rejected, frame = collector.collect()
+    assert isinstance(rejected, Rejected)
+    assert rejected.payload == b"b 2"
+    assert isinstance(frame, Frame)
+    assert [c.name for c in frame.layout.channels] == ["a"]
+    assert not list(collector.collect())
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"body": "", "status": 200}, "an empty answer"),
+        ({"body": "a 1\n", "status": 503}, "HTTP status 503"),
+        ({"body": "<html>log in</html>", "Content_Type": "text/html"}, "answers with a page"),
+        ({"body": "a 1\nb 2\n", "cut": 3}, "the answer ended early"),
+        ({"body": "a 1\nb 2\n", "cut": 2, "Content_Length": ""}, "the answer ended early"),
+        ({"body": "a 1\n", "Content_Type": "application/openmetrics-text; version=1.0.0"}, "the answer ended early"),
+        ({"body": "a 1\n" * 1000}, "more than 1000 bytes"),
+        ({"body": "", "status": 302, "Location": "http://127.0.0.2:1/metrics"}, "a redirect to another server is not followed"),
+        ({"body": "", "status": 302, "Location": "/metrics"}, "more than 3 redirects"),
+        ({"body": "nonsense\n"}, "not a single sample"),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_an_error(serve: Serve, answer: dict[str, Any], message: str) -> None:
+    url = serve(**answer)
+    with pytest.raises(CollectError, match=message) as error:
+        collect(url, max_bytes=1000)
+    assert "127.0.0.1" in str(error.value)
+
+
+def test_a_server_that_is_dead_or_mute_is_an_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        with pytest.raises(CollectError, match=rf"127.0.0.1:{port}/metrics: no answer within 0.2 s"):
+            collect(f"http://127.0.0.1:{port}/metrics?token=hidden", request_timeout_s=0.2)
+    with pytest.raises(CollectError, match=rf"127.0.0.1:{port}/metrics: no connection: Connection refused") as error:
+        collect(f"http://127.0.0.1:{port}/metrics?token=hidden")
+    assert "hidden" not in str(error.value)
+    with pytest.raises(CollectError, match=r"missing\.prom: No such file"):
+        collect((tmp_path / "missing.prom").as_uri())
+
+
+def test_a_slow_answer_does_not_take_longer_than_its_time(serve: Serve) -> None:
+    body = "a 1\n" * 10
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n")
+                for character in body.encode():
+                    try:
+                        connection.sendall(bytes([character]))
+                    except OSError:
+                        return
+                    if stopped.wait(0.05):
+                        return
+
+        stopped = threading.Event()
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            with pytest.raises(CollectError, match="longer than 0.3 s"):
+                collect(f"http://127.0.0.1:{server.getsockname()[1]}/metrics", request_timeout_s=0.3)
+        finally:
+            stopped.set()
+            thread.join()
+
+
+def test_secrets_reach_the_server_and_nothing_else(serve: Serve, tmp_path: Path) -> None:
+    seen: list[dict[str, str]] = []
+    url = serve("a 1\n", seen=seen, status=403)
+    token = tmp_path / "token"
+    token.write_text("s3cret-token\n")
+    for options in ({"bearer_token": "s3cret-token"}, {"bearer_token_file": token}, {"username": "me", "password": "s3cret-token"}):
+        settings = PrometheusOptions.model_validate({"url": url, **options})
+        assert "s3cret-token" not in repr(settings)
+        with pytest.raises(CollectError) as error:
+            collect(url, **options)
+        assert "s3cret" not in str(error.value)
+    assert [headers["Authorization"] for headers in seen] == ["Bearer s3cret-token"] * 2 + ["Basic bWU6czNjcmV0LXRva2Vu"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "ftp://host/metrics"},
+        {"url": "host:9100"},
+        {"url": "http://me:secret@host/metrics"},
+        {"url": "http://host/metrics", "bearer_token": "x"},
+        {"url": "https://host/metrics", "bearer_token": "x", "bearer_token_file": "y"},
+        {"url": "https://host/metrics", "username": "x"},
+        {"url": "https://host/metrics", "places": {"a": "{1}"}},
+    ],
+)
+def test_options_that_cannot_work_or_leak_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"url|places|secret|give one of"):
+        PrometheusOptions.model_validate(options)
+
+
+@given(st.text())
+def test_no_text_stops_the_parser(text: str) -> None:
+    for item in samples(text, is_openmetrics=False, families=Families(), known={}, describe=lambda found: found):
+        assert isinstance(item, Malformed | tuple)
+
+
+@given(
+    st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]*", fullmatch=True),
+    st.dictionaries(st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]*", fullmatch=True), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))),
+    st.floats(allow_nan=False),
+)
+def test_series_are_read_as_the_client_library_reads_them(metric: str, labels: dict[str, str], value: float) -> None:
+    spelling = spelled(metric, tuple(labels.items()))
+    (family,) = text_string_to_metric_families(f"{spelling} {value!r}\n")
+    (expected,) = family.samples
+    ((found, sample),) = samples(f"{spelling} {value!r}\n", is_openmetrics=False, families=Families(), known={}, describe=lambda s: s)  # type: ignore[misc]
+    assert (found.metric, dict(found.labels), sample.value) == (metric, labels, value)
+    assert (expected.labels, expected.value) == (labels, value)
+    assert series(found.name) == found
