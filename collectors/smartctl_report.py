@@ -53,6 +53,7 @@ _STANDBY = re.compile(r"Device is in (\w+) mode")
 _LEADING_COUNT = re.compile(r"(\d+)(?!x)")
 _EARLIEST_S, _LATEST_S = 946_684_800, 7_258_118_400  # 2000 and 2200
 _TEMPERATURES = range(-60, 200)
+_UNUSED = (0xFFFFFFFF, 0xFFFFFFFFFFFF)  # all bits set: the drive does not keep this count
 
 
 class ReportError(ValueError):
@@ -128,7 +129,8 @@ def _ata(document: Mapping[str, Any]) -> Iterator[Reading]:
     table = _dictionary(document, "ata_smart_attributes").get("table")
     if not isinstance(table, list):
         return
-    attributes = {entry["id"]: entry for entry in table if isinstance(entry, dict) and isinstance(entry.get("id"), int)}
+    entries = [entry for entry in table if isinstance(entry, dict) and isinstance(entry.get("id"), int)]
+    attributes = {entry["id"]: entry for entry in entries if entry.get("name") != "Not_In_Use"}
     is_seagate = _text(document, "model_family").startswith("Seagate") or re.match(r"ST\d", _model(document)) is not None
     for number, name in ATA_COUNTS.items():
         if number in attributes:
@@ -202,6 +204,8 @@ def _checked(
 ) -> Reading:
     """A reading of a count or a state; NaN with the problem where the report holds something else."""
     kind = Kind.STATE if states else kind
+    if not states and value in _UNUSED:
+        return Reading(attribute, unit, kind, math.nan)
     if (states and isinstance(value, bool)) or (not states and _is_count(value)):
         return Reading(attribute, unit, kind, float(value), states)
     return Reading(attribute, unit, kind, math.nan, states, f"{value if shown is None else shown!r:.60} is not a count")

@@ -15,9 +15,10 @@ class SnapshotFrames:
     Columns seen for the first time are appended, so that the layout changes only when the set of columns does.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, part: str = "") -> None:
         self._source = source
-        self._layout = Layout(source, ())
+        self._part = part
+        self._layout = Layout(source, (), part)
 
     def frame(
         self, time_ns: int, columns: Sequence[Column], values: Mapping[str, float], bad: Mapping[str, Quality] | None = None
@@ -27,7 +28,7 @@ class SnapshotFrames:
         kept = [described.pop(column.name) for column in self._layout.columns if column.name in described]
         arranged = (*kept, *described.values())
         if arranged != self._layout.columns:
-            self._layout = Layout(self._source, arranged)
+            self._layout = Layout(self._source, arranged, self._part)
         row = np.array([[values.get(column.name, np.nan) for column in arranged]], dtype=np.float64)
         quality = None
         if bad:

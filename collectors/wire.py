@@ -57,14 +57,16 @@ class Identity:
 class Block:
     """What a message on the bus holds: data, or (with no content) a heartbeat.
 
-    `complete_ns`: the stream is complete up to this event time; nothing older is to be expected. `problem` says why the
-    last run of the collector failed, empty where it did not.
+    `complete_ns`: the stream is complete up to this event time; nothing older is to be expected. `newest_ns`: event time of
+    the newest row that the source has published, in any of its streams; 0 before the first. `problem` says why the last
+    run of the collector failed, empty where it did not.
     """
 
     identity: Identity
     content: Frame | Updates | None
     complete_ns: int
     problem: str = ""
+    newest_ns: int = 0
 
 
 def encode(block: Block) -> bytes:
@@ -78,6 +80,7 @@ def encode(block: Block) -> bytes:
         b"epoch": str(block.identity.epoch).encode(),
         b"sequence": str(block.identity.sequence).encode(),
         b"complete_ns": str(block.complete_ns).encode(),
+        b"newest_ns": str(block.newest_ns).encode(),
         b"problem": block.problem[:MAX_PROBLEM_CHARACTERS].encode(),
     }
     arrays = _arrays(content)
@@ -137,7 +140,7 @@ def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
     if metadata["content"] != "heartbeat":
         layout = _layout(metadata, layouts)
         content = _read_frame(layout, batch) if metadata["content"] == "frame" else _read_updates(layout, batch)
-    return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"])
+    return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"], int(metadata["newest_ns"]))
 
 
 def _layout(metadata: Mapping[str, str], layouts: Mapping[str, Layout]) -> Layout:
@@ -150,7 +153,7 @@ def _layout(metadata: Mapping[str, str], layouts: Mapping[str, Layout]) -> Layou
     return layout
 
 
-_METADATA = ("content", "stream", "layout", "epoch", "sequence", "complete_ns", "problem")
+_METADATA = ("content", "stream", "layout", "epoch", "sequence", "complete_ns", "newest_ns", "problem")
 
 
 def _metadata(schema: pa.Schema) -> dict[str, str]:
@@ -163,7 +166,7 @@ def _metadata(schema: pa.Schema) -> dict[str, str]:
         raise WireError(f"metadata lack {error}") from None
     if read["content"].encode() not in _CONTENT_NAMES.values():
         raise WireError(f"content {read['content'][:20]!r} is neither frame, updates nor heartbeat")
-    for name in ("epoch", "sequence", "complete_ns"):
+    for name in ("epoch", "sequence", "complete_ns", "newest_ns"):
         if not (read[name].isascii() and read[name].isdecimal() and len(read[name]) <= 19):
             raise WireError(f"{name} {read[name][:24]!r} is not a whole number")
     return read

@@ -3,7 +3,7 @@
 The expectation is each cell's part of all entries in the history, scaled to the entries of the interval; cells that stand out
 do not take part in the scaling. A tail of the Poisson distribution is bounded by its Chernoff bound, exp(-(m - k + k ln(k/m)))
 for k counts with m expected (W. Hoeffding, J. Am. Stat. Assoc. 58 (1963) 13; M. Mitzenmacher and E. Upfal, Probability and
-Computing, ch. 4), which is never too small and does not underflow.
+Computing, ch. 5), which is never too small and does not underflow.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def _hot_surprise(model: Occupancy, counts: Array, judging: Judging) -> Array:
     if len(rows):
         raised[rows] *= np.maximum(_neighbours(model, counts[rows], expected[rows]), 1.0)
     high = counts > judging.hot_ratio * raised
-    return np.maximum(np.where(high, _surprise(counts, raised), 0.0) - np.log10(len(model.part)), 0.0)
+    result: Array = np.maximum(np.where(high, _surprise(counts, raised), 0.0) - np.log10(len(model.part)), 0.0)
+    return result
 
 
 def _neighbours(model: Occupancy, counts: Array, expected: Array) -> Array:

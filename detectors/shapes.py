@@ -3,8 +3,8 @@
 The reference is the sum of normal intervals. A count is compared with its part of the entries of the interval, so that more
 luminosity is no alarm; its variance has three sources: counting, the statistics of the reference, and a relative systematic
 spread that the history shows beyond them. Counting with such a spread is a gamma mixture of Poisson distributions; the signed
-root of its deviance is the pull (the limit of the beta-binomial comparison of AutoDQM for small parts: C. Fan et al., CMS
-CR-2023/113). It is worked out where a quick, variance-stabilised pull (F. Anscombe, Biometrika 35 (1948) 246) is suspicious.
+root of its deviance is the pull (for small parts this is the beta-binomial comparison of AutoDQM, arXiv:2501.13789). It is
+worked out where a quick, variance-stabilised pull (F. Anscombe, Biometrika 35 (1948) 246) is suspicious.
 
 Windows of 2, 4, 8 … neighbouring bins make the comparison depend on the order of bins: a peak that moves by half a bin shifts
 many bins by little, on one side up and on the other down.
@@ -112,12 +112,12 @@ def compare_counts(counts: Array, windows: Windows, part: Array, dispersion: Arr
     expected = counts.sum(axis=-1, keepdims=True) * part
     rest = np.sqrt(np.maximum(1.0 - part, 1.0 - PART_MOST))
     pull = 2.0 * (np.sqrt(content + 0.375) - np.sqrt(expected + 0.375)) / (np.sqrt(1.0 + dispersion * expected) * rest)
-    pull[..., part.max(axis=0) > PART_MOST] *= (part <= PART_MOST)[:, part.max(axis=0) > PART_MOST]
     suspects = np.abs(pull) > SUSPICIOUS
     if suspects.any():
         alpha = np.broadcast_to(dispersion, pull.shape)[suspects]
         exact = _deviance_root(content[suspects], expected[suspects], alpha)
         pull[suspects] = exact / np.broadcast_to(rest, pull.shape)[suspects]
+    pull *= part <= PART_MOST
     return Compared(pull, expected, expected[..., : windows.bins] >= EXPECTED_LEAST)
 
 

@@ -35,7 +35,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
         yield broker
 
 
-def fast_options(broker: KafkaBroker, **changes: Any) -> KafkaOptions:  # noqa: ANN401 - whatever an option takes
+def fast_options(broker: KafkaBroker, **changes: Any) -> KafkaOptions:
     """Options for a broker on this machine: topics of its own, short time-outs so that groups rebalance fast."""
     settings: Mapping[str, Any] = {
         "bootstrap_servers": broker.bootstrap,

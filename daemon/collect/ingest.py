@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 from collectors.collector import Rejected
@@ -20,6 +21,10 @@ from daemon.collect.publisher import Publisher
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
+AHEAD_NS = 300_000_000_000
+"""A message from further in the future is refused: what came after it would count as late."""
+INGEST_EPOCH = 1
+"""The producer's epoch of all blocks that are numbered by the offset of their message."""
 
 
 class IngestError(ValueError):
@@ -27,15 +32,21 @@ class IngestError(ValueError):
 
 
 class Ingest:
-    """Reads the ingest topic. A message is committed once its frame has been acknowledged by the bus."""
+    """Reads the ingest topic. A message is committed once its frame has been acknowledged by the bus.
 
-    def __init__(self, bus: Bus, epoch: int, clock: Clock) -> None:
+    Each partition of the topic is a stream of its own ("weather#ingest3"), and the offset of a message is the sequence of
+    its block: read twice after a crash, it is recognised. Publish with the source as key, so that its order holds.
+    """
+
+    def __init__(self, bus: Bus, publishers: Mapping[str, Publisher], clock: Clock) -> None:
+        """`publishers`: those of the configured sources, which are told that their source is alive."""
         self._bus = bus
-        self._epoch = epoch
         self._clock = clock
-        self._subscription = bus.subscribe(["ingest"], "collect")
-        self._frames: dict[str, SnapshotFrames] = {}
+        self._configured = publishers
+        self._subscription = bus.subscribe(["ingest"], "collect", on_revoke=self._revoked)
+        self._frames: dict[tuple[str, int], SnapshotFrames] = {}
         self._publishers: dict[str, Publisher] = {}
+        self.heard: set[str] = set()
 
     def step(self, timeout_s: float) -> int:
         """Reads what has arrived; the number of messages."""
@@ -54,18 +65,27 @@ class Ingest:
     def _take(self, record: Record) -> None:
         try:
             source, place, time_ns, values, units = read_message(record.value)
+            if time_ns > self._clock.now_ns() + AHEAD_NS:
+                raise IngestError(f"message of source {source!r} is {(time_ns - self._clock.now_ns()) / 1e9:.0f} s ahead of the clock")
         except IngestError as error:
             subject = f"ingest message {record.partition}/{record.offset}"
             self._publisher("ingest").rejected(Rejected(subject, str(error), record.value))
             return
         channels = [Channel(name, name, units.get(name, ""), place=place) for name in values]
-        frames = self._frames.setdefault(source, SnapshotFrames(source))
-        self._publisher(source).frame(frames.frame(time_ns, channels, values))
+        frames = self._frames.setdefault((source, record.partition), SnapshotFrames(source, f"ingest{record.partition}"))
+        frame = frames.frame(time_ns, channels, values)
+        self._publisher(source).numbered(frame, record.offset)
+        self.heard.add(source)
+        if source in self._configured:
+            self._configured[source].note(time_ns)
 
     def _publisher(self, source: str) -> Publisher:
         if source not in self._publishers:
-            self._publishers[source] = Publisher(self._bus, source, "frames", self._epoch, self._clock.now_ns)
+            self._publishers[source] = Publisher(self._bus, source, "frames", INGEST_EPOCH, self._clock.now_ns)
         return self._publishers[source]
+
+    def _revoked(self, _partitions: frozenset[TopicPartition]) -> None:
+        self.heard.clear()  # whoever reads them now knows whether their sources are alive
 
 
 def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str, str]]:

@@ -29,6 +29,7 @@ class Publisher:
         self._splitter = Splitter()
         self._sequence: dict[str, int] = {source: 0}
         self._published: set[str] = set()
+        self._newest_ns = 0
         self._lock = threading.Lock()
 
     def frame(self, frame: Frame, complete_ns: int | None = None) -> None:
@@ -36,12 +37,23 @@ class Publisher:
         if not len(frame):
             return
         newest_ns = int(frame.time_ns.max()) if complete_ns is None else complete_ns
+        self.note(int(frame.time_ns.max()))
         metrics.ROWS.labels(source=self._source).inc(len(frame))
         metrics.LAST_DATA.labels(source=self._source).set(newest_ns / 1e9)
         for part in self._splitter.split(frame):
             for piece in pieces(part):
                 last = piece.time_ns[-1] == part.time_ns[-1]
                 self._block(piece.layout, piece, newest_ns if last else int(piece.time_ns.max()))
+
+    def numbered(self, frame: Frame, sequence: int) -> None:
+        """Publishes a small frame under a sequence of the caller's; the same sequence again is recognised as a repeat."""
+        with self._lock:
+            self._sequence[frame.layout.stream] = sequence
+        self.frame(frame)
+
+    def note(self, newest_ns: int) -> None:
+        """Takes note of the newest row of the source, also where another publisher published it."""
+        self._newest_ns = max(self._newest_ns, newest_ns)
 
     def heartbeat(self, complete_ns: int, problem: str = "") -> None:
         """Says that the source is complete up to a time, and why its last run failed."""
@@ -67,5 +79,5 @@ class Publisher:
         with self._lock:
             sequence = self._sequence.get(stream, 0)
             self._sequence[stream] = sequence + 1
-            block = Block(Identity(stream, self._epoch, sequence), frame, complete_ns, problem)
+            block = Block(Identity(stream, self._epoch, sequence), frame, complete_ns, problem, self._newest_ns)
             self._bus.publish(self._topic, stream, encode(block))

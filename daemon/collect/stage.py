@@ -35,11 +35,12 @@ class CollectStage:
         self._clock = clock
         self._sources: list[Source] = []
         epoch = clock.now_ns()
+        publishers: dict[str, Publisher] = {}
         for name, section in settings.source.items():
             topic = "conditions" if section.role == "conditions" else "frames"
-            publisher = Publisher(bus, name, topic, epoch, clock.now_ns)
-            self._sources.append(open_source(name, settings, publisher, clock))
-        self._ingest = Ingest(bus, epoch, clock)
+            publishers[name] = Publisher(bus, name, topic, epoch, clock.now_ns)
+            self._sources.append(open_source(name, settings, publishers[name], clock))
+        self._ingest = Ingest(bus, publishers, clock)
         self._scheduler = _scheduler(len(self._sources) + 2)
         self._started = False
 
@@ -61,15 +62,25 @@ class CollectStage:
     def _start(self) -> None:
         self._started = True
         for source in self._sources:
-            period_s = source.settings.period_s / self._clock.speed
-            trigger = IntervalTrigger(seconds=period_s, jitter=source.settings.jitter_s / self._clock.speed or None, timezone=UTC)
-            self._scheduler.add_job(
-                source.run, trigger, id=source.name, next_run_time=datetime.now(UTC), misfire_grace_time=max(1, int(period_s))
-            )
-            beat_s = min(HEARTBEAT_S, max(period_s, 0.1))
-            self._scheduler.add_job(source.heartbeat, IntervalTrigger(seconds=beat_s, timezone=UTC), id=f"{source.name}/heartbeat")
+            self._schedule(source)
         self._scheduler.start()
         log.info("collecting sources=%d", len(self._sources))
+
+    def _schedule(self, source: Source) -> None:
+        period_s = source.settings.period_s / self._clock.speed
+        beat = IntervalTrigger(seconds=min(HEARTBEAT_S, max(period_s, 0.1)), timezone=UTC)
+        if source.settings.collector == "pushed":
+            self._scheduler.add_job(self._beat_if_heard, beat, args=[source], id=f"{source.name}/heartbeat")
+            return
+        trigger = IntervalTrigger(seconds=period_s, jitter=source.settings.jitter_s / self._clock.speed or None, timezone=UTC)
+        grace_s = max(1, int(period_s))
+        self._scheduler.add_job(source.run, trigger, id=source.name, next_run_time=datetime.now(UTC), misfire_grace_time=grace_s)
+        self._scheduler.add_job(source.heartbeat, beat, id=f"{source.name}/heartbeat")
+
+    def _beat_if_heard(self, source: Source) -> None:
+        """Only the process that reads a pushed source's messages knows whether it is alive."""
+        if source.name in self._ingest.heard:
+            source.heartbeat()
 
 
 def _scheduler(threads: int) -> BackgroundScheduler:

@@ -37,13 +37,11 @@ class Drive:
         self.errors = dict.fromkeys(FAILING_ATTRIBUTES, 0)
         self._age_hours = age_hours
         self._temperature_c = 34
-        self._replaced = 0
 
-    def replace(self) -> None:
-        """Somebody put in a new disk of the same kind: a new serial number, and counters that begin at zero."""
-        self.errors = dict.fromkeys(FAILING_ATTRIBUTES, 0)
-        self._age_hours = 0
-        self._replaced += 1
+    def remap(self) -> None:
+        """The bad sectors are written anew and so replaced by spare ones; what was reported stays in the record."""
+        self.errors[5] += self.errors[197]
+        self.errors[197] = self.errors[198] = 0
 
     def advance(self, rng: np.random.Generator) -> None:
         """The temperature wanders a little."""
@@ -68,7 +66,7 @@ class Drive:
             "local_time": {"time_t": seconds, "asctime": asctime},
             "device": {"name": device, "info_name": f"{device} [{kind}]", "type": kind, "protocol": self.disk.protocol},
             "model_name": self.disk.model,
-            "serial_number": f"DEMO{DISKS.index(self.disk):02d}{self._replaced:04d}",
+            "serial_number": self.disk.serial,
             "smart_status": {"passed": True},
         }
 

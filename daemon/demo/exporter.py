@@ -61,10 +61,10 @@ def conditions_text(shown: Shown) -> bytes:
     for name, meaning, value in (
         ("run_number", "Number of the run.", conditions.run),
         ("lumisection", "Lumisection within the run.", conditions.lumisection),
-        ("luminosity", "Instantaneous luminosity [1e34/cm2/s].", conditions.luminosity_1e34),
+        ("luminosity", "Instantaneous luminosity [1e34/cm2/s]", conditions.luminosity_1e34),
         ("pileup", "Mean number of collisions in a bunch crossing.", conditions.pileup),
         ("beam_mode", "Beam mode: 0 no beam, 1 injection, 2 ramp, 3 adjust, 4 stable beams.", conditions.beam_mode),
-        ("beam_energy", "Energy of a beam [GeV].", conditions.beam_energy_gev),
+        ("beam_energy", "Energy of a beam [GeV]", conditions.beam_energy_gev),
     ):
         text.family(f"conditions_{name}", "gauge", meaning, {"": float(value)})
     return text.encode()

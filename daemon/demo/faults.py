@@ -150,7 +150,7 @@ class CurrentDrift(Fault):
 
 
 class FailingDisk(Fault):
-    """A disk reallocates sectors and can no longer read some, more and more, until it is replaced."""
+    """A disk reallocates sectors and can no longer read some, more and more, until they are written anew."""
 
     kind = "failing disk"
     slow = True
@@ -168,7 +168,7 @@ class FailingDisk(Fault):
     def _apply(self, experiment: Experiment, age: int | None) -> None:
         drive = experiment.drives.drives[self._number]
         if age is None:
-            drive.replace()
+            drive.remap()
         elif age % self._EVERY == 0:
             for attribute, growth in self._GROWTH.items():
                 drive.errors[attribute] += growth

@@ -129,6 +129,7 @@ class Disk:
     node: str
     device: str
     model: str
+    serial: str
     protocol: str = "ATA"
 
     @property
@@ -138,17 +139,17 @@ class Disk:
 
     @property
     def place(self) -> str:
-        """Its place in the tree."""
-        return f"{COMPUTING_PLACE}/{self.node}/{self.device}"
+        """Its place in the tree: a disk is known by model and serial number, because devices change their names."""
+        return f"{COMPUTING_PLACE}/{self.node}/{self.model.replace(' ', '_')}-{self.serial}"
 
 
 DISKS = (
-    Disk("node01", "sda", "ST8000NM0055-1RM112"),
-    Disk("node01", "sdb", "ST8000NM0055-1RM112"),
-    Disk("node02", "sda", "HGST HMS5C4040BLE640"),
-    Disk("node02", "sdb", "HGST HMS5C4040BLE640"),
-    Disk("node03", "sda", "WDC WD40EFRX-68N32N0"),
-    Disk("node03", "nvme0", "SAMSUNG MZQLB1T9HAJR-00007", "NVMe"),
+    Disk("node01", "sda", "ST8000NM0055-1RM112", "ZA1DEM01"),
+    Disk("node01", "sdb", "ST8000NM0055-1RM112", "ZA1DEM02"),
+    Disk("node02", "sda", "HGST HMS5C4040BLE640", "PL1DEM03"),
+    Disk("node02", "sdb", "HGST HMS5C4040BLE640", "PL1DEM04"),
+    Disk("node03", "sda", "WDC WD40EFRX-68N32N0", "WCCDEM05"),
+    Disk("node03", "nvme0", "SAMSUNG MZQLB1T9HAJR-00007", "S43DEM06", "NVMe"),
 )
 
 

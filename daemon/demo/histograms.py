@@ -63,7 +63,7 @@ class CountHistogram:
         moments_x = (float(along_x @ x), float(along_x @ x**2))
         x_axis = self.axes[0].to_root("xaxis")
         if len(self.axes) == 1:
-            return identify.to_TH1x(None, "", self.counts, total, kept, kept, *moments_x, self.counts, x_axis)
+            return identify.to_TH1x(None, "", self.counts, total, kept, kept, *moments_x, None, x_axis)
         y = self.axes[1].centres[1:-1]
         along_y = inside.sum(axis=0)
         moments_y = (float(along_y @ y), float(along_y @ y**2), float(x @ inside @ y))

@@ -58,10 +58,10 @@ class UpkeepRule:
         """How far behind the newest row the rows were that came too late; 0 where none did."""
         self._late_ns = behind_ns
 
-    def judge(self, at_ns: int, last_row_ns: int, problem: str, *, fresh: bool) -> list[Event]:
-        """What began or ended by `at_ns`; `fresh` where data came just now."""
+    def judge(self, at_ns: int, heard_ns: int, problem: str, *, fresh: bool) -> list[Event]:
+        """What began or ended by `at_ns`; the newest row of the source is of `heard_ns`; `fresh` where data came just now."""
         self._begun_ns = self._begun_ns or at_ns
-        silent_since_ns = last_row_ns or self._begun_ns
+        silent_since_ns = heard_ns or self._begun_ns
         silent = bool(self._silence_ns) and at_ns - silent_since_ns > self._silence_ns and not (fresh and not self._late_ns)
         went_back = self._late_ns > self._skew_ns
         holds = {

@@ -56,7 +56,7 @@ class StreamWatch:
         elif block.content is not None and len(block.content):
             reports = self._judge_frame(block.content, conditions)
         if block.complete_ns < END_OF_STREAM_NS:
-            reports += self._keep_up(block.complete_ns, block.problem, fresh=block.content is not None)
+            reports += self._keep_up(block)
         self.progress_ns = max([self.progress_ns, block.complete_ns, *(report.at_ns for report in reports)])
         metrics.ACTIVE_FINDINGS.labels(source=self.source).set(self._book.active)
         return reports
@@ -145,8 +145,11 @@ class StreamWatch:
             muted |= _mutes(mute, frame.time_ns, conditions)
         return muted
 
-    def _keep_up(self, at_ns: int, problem: str, *, fresh: bool) -> list[FindingReport]:
-        events = self._upkeep.judge(at_ns, self._last_row_ns, problem, fresh=fresh)
+    def _keep_up(self, block: Block) -> list[FindingReport]:
+        """Silence is that of the whole source, so only its own stream tells of it, not those of its parts."""
+        heard_ns = block.complete_ns if "#" in self.stream else max(self._last_row_ns, block.newest_ns)
+        fresh = block.content is not None
+        events = self._upkeep.judge(block.complete_ns, heard_ns, block.problem, fresh=fresh)
         return [self._report(event.at_ns, self._book.take(event)) for event in events]
 
     def _report(self, at_ns: int, finding: Finding) -> FindingReport:

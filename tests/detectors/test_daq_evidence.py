@@ -13,7 +13,6 @@ from detectors.daq_readings import READINGS
 from tests.detectors.daq_cases import CASES
 from tests.detectors.daq_snapshots import (
     HELD_UP,
-    PARTITIONS,
     blocked,
     changed,
     found,

@@ -8,25 +8,23 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from daemon.bus.bus import BusError, NotAssigned, Record, TopicPartition, read_existing
+from daemon.bus.bus import BusError, NotAssigned, TopicPartition, read_existing
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.topics import Topic, standard_topics
 from deploy.kafka.broker import KafkaBroker, free_port
+from tests.bus import FINDINGS, PATIENCE_S, publish, publish_frames, read, read_until, texts, until
 from tests.kafka_broker import SASL_PASSWORD, SASL_USER, fast_options
 
 pytestmark = pytest.mark.kafka
 
-FINDINGS = TopicPartition("findings", 0)
 SMALL = {topic.name: topic for topic in (Topic("findings"), Topic("frames", partitions=2, partitions_fixed=False))}
-PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -43,12 +41,6 @@ def make_bus(options: KafkaOptions, topics: dict[str, Topic] | None = None) -> A
     from daemon.bus.kafka import KafkaBus  # noqa: PLC0415
 
     return KafkaBus(options, topics or SMALL)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
 
 
 class TestTopics:
@@ -89,16 +81,13 @@ class TestTopics:
             bus = make_bus(options)
         assert "has 1 partitions, configured are 2" in caplog.text
         reader = bus.subscribe(["frames"], None)
-        bus.publish("frames", "a", b"before")
-        bus.flush(PATIENCE_S)
-        records: list[Record] = read_existing(reader, PATIENCE_S)
+        publish(bus, "frames", "before")
+        records = read_existing(reader, PATIENCE_S)
         admin.create_partitions({options.topic("frames"): 3})
-        until(lambda: records.extend(reader.poll(0.1)) or len(reader.positions()) == 3, "new partitions")
+        until(lambda: reader.poll(0.1) or len(reader.positions()) == 3, "new partitions")
         later = make_bus(options)
-        for number in range(20):
-            later.publish("frames", f"source{number}", b"after")
-        later.flush(PATIENCE_S)
-        until(lambda: records.extend(reader.poll(0.1)) or len(records) == 21, "records of all partitions")
+        publish_frames(later, 20)
+        records += read(reader, 20)
         assert {record.partition for record in records} == {0, 1, 2}
         reader.close()
         later.close()
@@ -130,9 +119,8 @@ class TestConnection:
         with caplog.at_level(logging.DEBUG):
             bus = make_bus(options)
             subscription = bus.subscribe(["findings"], "g")
-            bus.publish("findings", "k", b"secret or not")
-            bus.flush(PATIENCE_S)
-            until(lambda: subscription.poll(0.2), "a record")
+            publish(bus, "findings", "secret or not")
+            assert texts(read(subscription, 1)) == ["secret or not"]
             subscription.close()
             bus.close()
         assert len(caplog.records) > 20
@@ -199,28 +187,23 @@ class TestReading:
 
         options = fast_options(kafka)
         bus = make_bus(options)
-        for number in range(10):
-            bus.publish("findings", "k", b"%d" % number)
-        bus.flush(PATIENCE_S)
+        publish(bus, "findings", *map(str, range(10)))
         first = bus.subscribe(["findings"], "g")
-        until(lambda: first.poll(0.2, 4), "records")
+        read(first, 4)
         first.commit({FINDINGS: 4})
         first.close()
         admin.delete_records({KafkaPartition(options.topic("findings"), 0): 7})
         second = bus.subscribe(["findings"], "g")
-        records: list[Record] = []
         with caplog.at_level(logging.ERROR):
-            until(lambda: records.extend(second.poll(0.2)) or len(records) == 3, "what is left")
+            assert texts(read(second, 3)) == ["7", "8", "9"]
         assert "3 records from offset 4 on were deleted before they were read" in caplog.text
         second.close()
         bus.close()
 
-    def test_a_consumer_killed_between_poll_and_commit_leaves_its_records_to_the_next(self, kafka: KafkaBroker, tmp_path: Path) -> None:
+    def test_a_consumer_killed_between_poll_and_commit_leaves_its_records_to_the_next(self, kafka: KafkaBroker) -> None:
         options = fast_options(kafka)
         bus = make_bus(options)
-        for number in range(10):
-            bus.publish("findings", "k", b"%d" % number)
-        bus.flush(PATIENCE_S)
+        publish(bus, "findings", *map(str, range(10)))
         script = (
             "import sys, time; from daemon.bus.kafka import KafkaBus, KafkaOptions; from daemon.bus.topics import Topic\n"
             "bus = KafkaBus(KafkaOptions.model_validate_json(sys.argv[1]), {'findings': Topic('findings')})\n"
@@ -232,22 +215,18 @@ class TestReading:
         command = [sys.executable, "-W", "ignore", "-c", script, options.model_dump_json()]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            read = process.stdout.readline().strip()
+            seen = process.stdout.readline().strip()
             process.send_signal(signal.SIGKILL)
-        assert read == "0,1,2,3,4,5,6,7,8,9"
+        assert seen == "0,1,2,3,4,5,6,7,8,9"
         subscription = bus.subscribe(["findings"], "g")
-        records: list[Record] = []
-        until(lambda: records.extend(subscription.poll(0.5)) or len(records) == 10, "the same records")
-        assert [record.offset for record in records] == list(range(10))
+        assert [record.offset for record in read(subscription, 10)] == list(range(10))
         subscription.close()
         bus.close()
 
     def test_a_member_that_stops_polling_loses_its_partitions_and_is_told(self, kafka: KafkaBroker) -> None:
         options = fast_options(kafka, max_poll_interval_s=1.0, session_timeout_s=1.0)
         bus = make_bus(options)
-        for number in range(4):
-            bus.publish("findings", "k", b"%d" % number)
-        bus.flush(PATIENCE_S)
+        publish(bus, "findings", *map(str, range(4)))
         refused: list[frozenset[TopicPartition]] = []
 
         def on_revoke(partitions: frozenset[TopicPartition]) -> None:
@@ -256,15 +235,14 @@ class TestReading:
             refused.append(partitions)
 
         slow = bus.subscribe(["findings"], "g", on_revoke=on_revoke)
-        until(lambda: slow.poll(0.2), "records")
+        assert len(read(slow, 4)) == 4
         quick = bus.subscribe(["findings"], "g")
-        records: list[Record] = []
-        until(lambda: records.extend(quick.poll(0.2)) or len(records) == 4, "what the slow one did not commit")
+        assert len(read(quick, 4)) == 4  # what the slow one did not commit
         quick.commit({FINDINGS: 4})
         with pytest.raises(NotAssigned):
             slow.commit({FINDINGS: 4})
         assert refused == []
-        until(lambda: quick.poll(0.05) or slow.poll(0.05) or refused, "the slow one is told at its next poll")
+        read_until(lambda _: refused, quick, slow)  # the slow one is told at its next poll
         assert refused == [frozenset({FINDINGS})]
         quick.close()
         slow.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -13,26 +12,17 @@ import pytest
 
 from daemon.bus.bus import BusError, Record
 from daemon.bus.kafka_options import KafkaOptions
-from daemon.bus.topics import Topic
 from deploy.kafka.broker import KafkaBroker
+from tests.bus import PATIENCE_S, TOPICS, read_until, until
 from tests.kafka_broker import fast_options
 
 pytestmark = pytest.mark.kafka
-
-TOPICS = {topic.name: topic for topic in (Topic("findings"), Topic("frames", partitions=2, partitions_fixed=False))}
-PATIENCE_S = 40.0
 
 
 def make_bus(options: KafkaOptions) -> Any:
     from daemon.bus.kafka import KafkaBus  # noqa: PLC0415 - only where there is a broker
 
     return KafkaBus(options, TOPICS)
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +96,7 @@ def test_what_cannot_be_delivered_in_time_is_told_to_every_thread_and_then_it_go
         kafka.start()
     bus.publish("findings", "k", b"after")
     bus.flush(PATIENCE_S)
-    records: list[Record] = []
-    until(lambda: records.extend(subscription.poll(0.2)) or (records and records[-1].value == b"after"), "a record after the outage")
+    read_until(lambda records: records and records[-1].value == b"after", subscription)
     subscription.close()
     bus.close()
 
@@ -159,9 +148,9 @@ def test_a_full_buffer_makes_the_publisher_wait_until_records_are_acknowledged(k
 
 def test_a_buffer_that_stays_full_is_an_error(kafka: KafkaBroker) -> None:
     bus = make_bus(fast_options(kafka, buffer_bytes=1_000_000, delivery_timeout_s=0.6, request_timeout_s=0.5))
-    unacknowledged = bus._outbox._reserve("findings", 900_000)  # noqa: SLF001 - a record that no broker ever acknowledges
+    unacknowledged = bus._outbox._reserve("findings", 900_000)  # a record that no broker ever acknowledges
     with pytest.raises(BusError, match=rf"findings: 900000 bytes wait for Kafka at {kafka.bootstrap}, no room within 0.6 s"):
         bus.publish("findings", "k", b"x" * 200_000)
-    bus._outbox._settle(unacknowledged, "")  # noqa: SLF001
+    bus._outbox._settle(unacknowledged, "")
     bus.publish("findings", "k", b"x" * 200_000)
     bus.close()

@@ -9,25 +9,14 @@ from typing import Any
 
 import pytest
 
-from daemon.bus.bus import BusError, Record, TooLarge, TopicPartition, read_existing
+from daemon.bus.bus import BusError, TooLarge, read_existing
 from daemon.bus.memory import MemoryBus, MemoryOptions
 from daemon.bus.topics import Topic, standard_topics
-
-FINDINGS = TopicPartition("findings", 0)
-PATIENCE_S = 20.0
+from tests.bus import FINDINGS, PATIENCE_S, publish, texts, until
 
 
 def make_bus(**options: Any) -> MemoryBus:
     return MemoryBus(MemoryOptions(**options), standard_topics(2))
-
-
-def publish(bus: MemoryBus, topic: str, *values: str, key: str = "k") -> None:
-    for value in values:
-        bus.publish(topic, key, value.encode())
-
-
-def texts(records: list[Record]) -> list[str]:
-    return [record.value.decode() for record in records]
 
 
 def held(bus: MemoryBus, topic: str = "findings") -> int:
@@ -139,7 +128,7 @@ class TestBounds:
         bus = make_bus(max_records=2, publish_timeout_s=0.05)
         bus.subscribe(["findings"], "correlate")
         _, outcome = in_thread(publish, bus, "findings", "a", "b", "c")
-        until_filled(outcome)
+        until(lambda: outcome, "the other thread")
         assert str(outcome[0]) == "findings is full (2 records, 4 bytes): group 'correlate' did not read on within 0.05 s"
 
     def test_the_bound_on_bytes_counts_keys_in_utf_8(self, in_thread: Any) -> None:
@@ -147,7 +136,7 @@ class TestBounds:
         bus.subscribe(["findings"], "g")
         bus.publish("findings", "µ", b"12345678")
         _, outcome = in_thread(publish, bus, "findings", "x")
-        until_filled(outcome)
+        until(lambda: outcome, "the other thread")
         assert "10 bytes" in str(outcome[0])
         with pytest.raises(TooLarge):
             make_bus(max_record_bytes=9).publish("findings", "µ", b"12345678")
@@ -180,7 +169,7 @@ class TestBounds:
         thread.join(0.1)
         assert thread.is_alive()
         reader.close()
-        until_filled(outcome)
+        until(lambda: outcome, "the other thread")
         assert outcome == [None]
 
     def test_closing_the_bus_ends_every_wait(self, in_thread: Any) -> None:
@@ -191,17 +180,10 @@ class TestBounds:
         _, polled = in_thread(other.poll, PATIENCE_S)
         group.poll(PATIENCE_S)
         bus.close()
-        until_filled(published)
-        until_filled(polled)
+        until(lambda: published, "the other thread")
+        until(lambda: polled, "the other thread")
         assert str(published[0]) == str(polled[0]) == "the memory bus is closed"
         group.close()
-
-
-def until_filled(outcome: list[BaseException | None]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not outcome:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class TestThreads:

@@ -10,6 +10,7 @@ from daemon.bus.bus import Record, TopicPartition, read_existing
 from daemon.bus.memory import MemoryBus
 from daemon.bus.memory_subscription import MemorySubscription
 from daemon.bus.topics import Topic
+from tests.bus import place
 
 PARTITIONS = 3
 TOPICS = {topic.name: topic for topic in (Topic("frames", partitions=PARTITIONS), Topic("incidents", compacted=True))}
@@ -148,10 +149,6 @@ class BusModel(RuleBasedStateMachine):
             shares = [len(member.cursors) for member in self.alive if member.group == group]
             assert sum(shares) == PARTITIONS
             assert max(shares) - min(shares) <= 1
-
-
-def place(record: Record) -> TopicPartition:
-    return TopicPartition(record.topic, record.partition)
 
 
 TestMemoryBusModel = BusModel.TestCase

@@ -57,6 +57,7 @@ def test_histograms_are_totals_since_the_start_of_the_run(stepped: Stepped) -> N
         mean_time_ns = file["ECAL/timing_vs_eta"].values()
         assert np.abs(mean_time_ns).max() < 0.5
         moments = file["ECAL/energy"]
+        assert not moments.weighted  # plain counts
         assert 85 < moments.member("fTsumwx") / moments.member("fTsumw") < 95
 
 
