@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from collectors.frame import Channel, Frame, Kind
 
 KEPT_ROWS = 100_000
+EXACT_ROWS = 1_000
+"""Newest rows of a condition that are all kept, so that what arrives late among them finds its place."""
 
 
 class ConditionHistory:
     """What each condition was at any time: the last value at or before it.
 
     A frame does not carry the run by itself; conditions are a source like any other and are joined here. Rows may
-    arrive in any order and more than once.
+    arrive in any order and more than once; of two readings at one time the later arrival counts. Of a value that stays
+    the same only the first and the last reading are kept, the newest EXACT_ROWS apart.
     """
 
     def __init__(self, kept_rows: int = KEPT_ROWS) -> None:
@@ -37,13 +40,20 @@ class ConditionHistory:
             old_ns, old = self._time_ns.get(channel.name), self._value.get(channel.name)
             if old_ns is not None and old is not None:
                 time_ns, value = np.concatenate([old_ns, time_ns]), np.concatenate([old, value])
-            order = np.argsort(time_ns, kind="stable")
-            time_ns, value = time_ns[order], value[order]
-            changes = np.ones(len(value), dtype=bool)
-            changes[1:] = value[1:] != value[:-1]
-            self._time_ns[channel.name] = time_ns[changes][-self._kept_rows :]
-            self._value[channel.name] = value[changes][-self._kept_rows :]
+            kept = self._kept(time_ns, value)
+            self._time_ns[channel.name], self._value[channel.name] = time_ns[kept], value[kept]
             self._channels[channel.name] = channel
+
+    def _kept(self, time_ns: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Indices of the readings to keep, in order of time."""
+        order = np.argsort(time_ns, kind="stable")
+        order = order[np.append(np.diff(time_ns[order]) != 0, np.ones(min(len(order), 1), dtype=bool))]
+        changes = np.diff(value[order]) != 0
+        ends = np.ones(len(order), dtype=bool)
+        ends[1:-1] = changes[:-1] | changes[1:]
+        ends[-EXACT_ROWS:] = True
+        kept: NDArray[np.int64] = order[ends][-self._kept_rows :]
+        return kept
 
     def as_of(self, name: str, time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """The condition's value at each time; NaN before its first reading and for a name never seen. Shape (n,)."""

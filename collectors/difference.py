@@ -22,8 +22,9 @@ class Differencer:
     """Turns successive snapshots of one stream into intervals; state belongs to keys, so a new column disturbs no other.
 
     Counters become gauges in units per second. Histograms become the content of the interval, with `histograms` set
-    (`accumulation = "since_start"`). The first snapshot of a column has no interval before it and gives NaN. A change of
-    the channel named `run` is a reset of every histogram, also where the new run already holds more than the old one.
+    (`accumulation = "since_start"`). The first snapshot of a column has no interval before it and gives NaN, and so does
+    one that is incomplete or not good; the next interval then begins before it. A change of the channel named `run` is a
+    reset of every histogram, also where the new run already holds more than the old one.
     """
 
     def __init__(self, *, histograms: bool, run: str = "run") -> None:
@@ -49,17 +50,18 @@ class Differencer:
         for histogram in histograms:
             start = layout.position(histogram.path)
             section = slice(start, start + histogram.width)
-            values[:, section] = self._intervals(layout.key(histogram.path), histogram, values[:, section], runs)
+            values[:, section] = self._intervals(layout.key(histogram.path), histogram, frame.readings(section), runs)
         return Frame(self._rates_layout(layout), frame.time_ns, values, frame.quality)
 
     def _runs(self, frame: Frame) -> NDArray[np.int64]:
         """How many runs have begun, as seen in each row; shape (n,)."""
         if self._run not in frame.layout:
             return np.full(len(frame), self._runs_seen)
-        run = frame.values[:, frame.layout.position(self._run)].astype(np.float64)
-        before = np.concatenate([[self._last_run], run[:-1]])
+        position = frame.layout.position(self._run)
+        run = np.concatenate([[self._last_run], frame.readings(slice(position, position + 1))[:, 0]])
+        run = run[np.maximum.accumulate(np.where(np.isfinite(run), np.arange(len(run)), 0))]  # where it is missing, it goes on
         self._last_run = float(run[-1])
-        runs: NDArray[np.int64] = self._runs_seen + np.cumsum(np.isfinite(before) & np.isfinite(run) & (before != run))
+        runs: NDArray[np.int64] = self._runs_seen + np.cumsum(np.isfinite(run[:-1]) & (run[1:] != run[:-1]))
         self._runs_seen = int(runs[-1])
         return runs
 
@@ -70,7 +72,9 @@ class Differencer:
         if not complete.any():
             return result
         present, runs = totals[complete], runs[complete]
-        last_run, last = self._contents.get(key, (int(runs[0]), np.full(totals.shape[1], np.nan)))
+        last_run, last = self._contents.get(key, (int(runs[0]), np.empty(0)))
+        if len(last) != totals.shape[1]:  # seen for the first time, or with flow bins that it did not have
+            last = np.full(totals.shape[1], np.nan)
         before = np.concatenate([last[None], present[:-1]])
         steps = present - before
         only_grow = _sums_that_only_grow(histogram)
@@ -84,7 +88,8 @@ class Differencer:
         """Increase per second of all counters at once; shape (n, counters)."""
         keys = [frame.layout.keys[i] for i in np.searchsorted(frame.layout.starts, counters)]
         known = [self._totals.get(key, (0, np.nan)) for key in keys]
-        totals = np.concatenate([[[total for _, total in known]], frame.readings(counters)])
+        readings = frame.readings(counters)
+        totals = np.concatenate([[[total for _, total in known]], np.where(np.isfinite(readings), readings, np.nan)])
         time_ns = np.concatenate([[[at_ns for at_ns, _ in known]], np.repeat(frame.time_ns[:, None], len(counters), axis=1)])
         valid = np.isfinite(totals)
         valid[0] = True  # what is not known yet is NaN and gives NaN

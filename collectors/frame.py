@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
+from operator import index
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,10 +113,19 @@ class Axis:
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.bins < 1 or not math.isfinite(self.low) or not math.isfinite(self.high) or self.high <= self.low:
+        # 0 and 0.0 are one axis but two texts, and keys and digests are made of texts
+        object.__setattr__(self, "bins", int(index(self.bins)))
+        object.__setattr__(self, "low", float(self.low))
+        object.__setattr__(self, "high", float(self.high))
+        object.__setattr__(self, "edges", tuple(float(edge) for edge in self.edges))
+        if self.bins < 1 or not math.isfinite(self.high - self.low) or self.high <= self.low:
             raise ValueError(f"axis {self.name!r}: {self.bins} bins from {self.low} to {self.high}")
-        if self.edges and (len(self.edges) != self.bins + 1 or any(np.diff(self.edges) <= 0)):
+        if self.edges and (len(self.edges) != self.bins + 1 or not all(np.diff(self.edges) > 0)):
             raise ValueError(f"axis {self.name!r}: {self.bins} bins need {self.bins + 1} rising edges")
+        if self.edges and (self.edges[0], self.edges[-1]) != (self.low, self.high):
+            raise ValueError(f"axis {self.name!r}: edges from {self.edges[0]} to {self.edges[-1]}, not from {self.low} to {self.high}")
+        if self.labels and len(self.labels) != self.bins:
+            raise ValueError(f"axis {self.name!r}: {len(self.labels)} labels for {self.bins} bins")
 
     @classmethod
     def variable(cls, name: str, unit: str, edges: Sequence[float]) -> Axis:
@@ -195,8 +207,7 @@ class Layout:
 
     def __post_init__(self) -> None:
         if len(self._index) != len(self.columns):
-            names = [c.name for c in self.columns]
-            twice = sorted({n for n in names if names.count(n) > 1})[:5]
+            twice = sorted(name for name, times in Counter(c.name for c in self.columns).items() if times > 1)[:5]
             raise LayoutError(f"source {self.source!r}: names used twice: {', '.join(twice)}")
 
     @cached_property
@@ -264,23 +275,29 @@ class Layout:
 
     def entries(self, frame: Frame, path: str) -> NDArray[Float]:
         """Number of entries of a histogram, shape (n,); a view."""
-        return frame.values[:, self.position(path)]
+        return frame.values[:, self.position(self._histogram(path).path)]
 
     def view(self, frame: Frame, path: str, field: str | None = None, *, flow: bool = False) -> NDArray[Float]:
         """One sum of a histogram as (n, *bins), a view into the frame; with `flow` the flow bins are included.
 
         `field` is one of the storage's fields (the first by default).
         """
-        histogram = self.column(path)
-        if not isinstance(histogram, Histogram):
-            raise LayoutError(f"{path!r} of source {self.source!r} is a channel, not a histogram")
+        histogram = self._histogram(path)
+        fields = histogram.storage.fields
+        if field is not None and field not in fields:
+            raise LayoutError(f"histogram {path!r} of source {self.source!r} keeps {', '.join(fields)}, not {field!r}")
         size = math.prod(histogram.shape)
-        which = histogram.storage.fields.index(field) if field else 0
-        start = self.position(path) + 1 + which * size
+        start = self.position(path) + 1 + (fields.index(field) if field else 0) * size
         bins = frame.values[:, start : start + size].reshape(len(frame), *histogram.shape)
         if histogram.flow and not flow:
             bins = bins[(slice(None), *(slice(1, -1) for _ in histogram.axes))]
         return bins
+
+    def _histogram(self, path: str) -> Histogram:
+        histogram = self.column(path)
+        if not isinstance(histogram, Histogram):
+            raise LayoutError(f"{path!r} of source {self.source!r} is a channel, not a histogram")
+        return histogram
 
     def select(self, columns: Iterable[Column], part: str = "") -> Layout:
         """A layout of some of the columns."""
@@ -301,13 +318,14 @@ class Frame:
     quality: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
-        expected = (len(self.time_ns), self.layout.width)
+        source = self.layout.source
         if self.time_ns.dtype != np.int64 or self.time_ns.ndim != 1:
-            raise LayoutError(f"source {self.layout.source!r}: time_ns must be int64 of one dimension")
+            raise LayoutError(f"source {source!r}: time_ns must be int64 of one dimension")
+        expected = (len(self.time_ns), self.layout.width)
         if self.values.dtype not in (np.float32, np.float64) or self.values.shape != expected:
-            raise LayoutError(f"source {self.layout.source!r}: values {self.values.shape}, expected {expected}")
+            raise LayoutError(f"source {source!r}: values {_form(self.values)}, expected float32 or float64 {expected}")
         if self.quality is not None and (self.quality.dtype != np.uint8 or self.quality.shape != expected):
-            raise LayoutError(f"source {self.layout.source!r}: quality {self.quality.shape}, expected {expected}")
+            raise LayoutError(f"source {source!r}: quality {_form(self.quality)}, expected uint8 {expected}")
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -342,11 +360,18 @@ class Updates:
         k = len(self.time_ns)
         if any(array.shape != (k,) for array in (self.time_ns, self.column, self.value, self.quality)):
             raise LayoutError(f"source {self.layout.source!r}: arrays of updates differ in length")
+        types = [str(array.dtype) for array in (self.time_ns, self.column, self.value, self.quality)]
+        if types != ["int64", "int32", "float64", "uint8"]:
+            raise LayoutError(f"source {self.layout.source!r}: updates of {', '.join(types)}, not int64, int32, float64, uint8")
         if k and (self.column.min() < 0 or self.column.max() >= self.layout.width):
             raise LayoutError(f"source {self.layout.source!r}: an update names a column that the layout does not have")
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+
+def _form(array: NDArray[Any]) -> str:
+    return f"{array.dtype} {array.shape}"
 
 
 def concatenate(frames: Sequence[Frame]) -> Frame:

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.frame import Column, Frame, Histogram, Layout, Storage
+from collectors.frame import Column, Float, Frame, Histogram, Layout, Storage
 from collectors.wire import MAX_BLOCK_BYTES, OVERHEAD_BYTES
 
 MAX_COLUMNS = (MAX_BLOCK_BYTES - OVERHEAD_BYTES) // 9 - 1
@@ -35,17 +35,30 @@ class Splitter:
 
 
 def _part(frame: Frame, part: Layout, origin: NDArray[np.int64]) -> Frame:
-    values = frame.values[:, np.maximum(origin, 0)]
-    quality = None if frame.quality is None else frame.quality[:, np.maximum(origin, 0)]
+    source = np.where(origin < 0, -1 - origin, origin)
+    values = frame.values[:, source]
+    quality = None if frame.quality is None else frame.quality[:, source]
     for histogram in part.histograms:
         start = part.position(histogram.path)
-        if origin[start] < 0:  # entries of a tile: what its own bins hold
-            values[:, start] = part.view(Frame(part, frame.time_ns, values), histogram.path).reshape(len(frame), -1).sum(axis=1)
+        if origin[start] < 0:
+            values[:, start] = _tile_entries(part, Frame(part, frame.time_ns, values), histogram)
     return Frame(part, frame.time_ns, values, quality)
 
 
+def _tile_entries(part: Layout, frame: Frame, tile: Histogram) -> NDArray[Float]:
+    """What the bins of a tile hold; of weighted ones the effective number of entries, (sum of w)^2 / sum of w^2. Shape (n,)."""
+    sums = [part.view(frame, tile.path, field).reshape(len(frame), -1).sum(axis=1) for field in tile.storage.fields[:2]]
+    entries: NDArray[Float] = sums[0]
+    if tile.storage is not Storage.COUNT:
+        entries = np.divide(sums[0] ** 2, sums[1], out=np.where(np.isnan(sums[0]), sums[0], 0), where=sums[1] > 0)
+    return entries
+
+
 def _plan(layout: Layout, max_columns: int) -> list[tuple[Layout, NDArray[np.int64]]]:
-    """Parts of a layout with, for each of their columns, the frame column it comes from (-1: worked out from the tile)."""
+    """Parts of a layout with, for each of their columns, the frame column it comes from.
+
+    Entries of a tile are worked out from its bins and have -1 - column, where column is that of the whole histogram's entries.
+    """
     pieces: list[tuple[Column, NDArray[np.int64]]] = []
     for column in layout.columns:
         start = layout.position(column.name)
@@ -62,8 +75,9 @@ def _plan(layout: Layout, max_columns: int) -> list[tuple[Layout, NDArray[np.int
             width = 0
         parts[-1].append(piece)
         width += piece[0].width
+    within = f"{layout.part}." if layout.part else ""
     return [
-        (Layout(layout.source, tuple(column for column, _ in part), str(i)), np.concatenate([origin for _, origin in part]))
+        (Layout(layout.source, tuple(column for column, _ in part), f"{within}{i}"), np.concatenate([origin for _, origin in part]))
         for i, part in enumerate(parts)
     ]
 
@@ -87,6 +101,6 @@ def _tiles(histogram: Histogram, start: int, max_columns: int) -> list[tuple[Col
         name = f"{histogram.path}[{','.join(f'{first}:{stop}' for first, stop in ranges)}]"
         axes = tuple(axis.section(first, stop) for axis, (first, stop) in zip(histogram.axes, ranges, strict=True))
         cut = tuple(slice(first, stop) for first, stop in ranges)
-        origin = np.concatenate([[-1], *(field[cut].reshape(-1) for field in fields)])
+        origin = np.concatenate([[-1 - start], *(field[cut].reshape(-1) for field in fields)])
         tiles.append((Histogram(name, axes, Storage(histogram.storage), histogram.place, flow=False), origin))
     return tiles

@@ -8,7 +8,8 @@ oversized or of another version raise WireError and nothing worse.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from collectors.frame import Axis, Channel, Column, Frame, Histogram, Kind, Layout, LayoutError, Storage, Updates
+from collectors.ipc import read_batch
 
 VERSION = b"1"
 MAX_BLOCK_BYTES = 512_000
 """Blocks stay below this, so that they pass a broker with default settings and never block others for long."""
 MAX_LAYOUT_BYTES = 16_000_000
+MAX_AXES = 8
 MAX_PROBLEM_CHARACTERS = 500
 CLOCK_PROBLEM = "clock of the source"
 """How the `problem` of a block begins whose source's clock was found to be wrong."""
@@ -81,7 +84,7 @@ def encode(block: Block) -> bytes:
         b"sequence": str(block.identity.sequence).encode(),
         b"complete_ns": str(block.complete_ns).encode(),
         b"newest_ns": str(block.newest_ns).encode(),
-        b"problem": block.problem[:MAX_PROBLEM_CHARACTERS].encode(),
+        b"problem": block.problem[:MAX_PROBLEM_CHARACTERS].encode(errors="backslashreplace"),
     }
     arrays = _arrays(content)
     schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()], metadata=metadata)
@@ -112,7 +115,8 @@ def _frame_arrays(frame: Frame) -> dict[str, pa.Array]:
 
 def _matrix(values: NDArray[Any]) -> pa.FixedSizeListArray:
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(flat.type, values.shape[1]))
+    rows, width = values.shape  # from_arrays would divide by a width of 0
+    return pa.FixedSizeListArray.from_buffers(pa.list_(flat.type, width), rows, [None], children=[flat])
 
 
 def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
@@ -125,21 +129,20 @@ def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
     if len(data) > MAX_BLOCK_BYTES:
         raise WireError(f"{len(data)} bytes, more than {MAX_BLOCK_BYTES}")
     try:
-        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-            metadata = _metadata(reader.schema)
-            batch = reader.read_next_batch()
-            batch.validate(full=True)
+        batch = read_batch(data)
+        metadata = _metadata(batch.schema)
+        arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
     except WireError:
         raise
-    except StopIteration:
-        raise WireError("no record batch in it") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, struct.error) as error:
         raise WireError(f"not a block: {_one_line(error)}") from None
+    if len(arrays) != batch.num_columns:
+        raise WireError(f"columns {', '.join(batch.schema.names)[:80]}: a name is used twice")
     identity = Identity(metadata["stream"], int(metadata["epoch"]), int(metadata["sequence"]))
     content: Frame | Updates | None = None
     if metadata["content"] != "heartbeat":
         layout = _layout(metadata, layouts)
-        content = _read_frame(layout, batch) if metadata["content"] == "frame" else _read_updates(layout, batch)
+        content = _read_frame(layout, arrays) if metadata["content"] == "frame" else _read_updates(layout, arrays)
     return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"], int(metadata["newest_ns"]))
 
 
@@ -167,55 +170,54 @@ def _metadata(schema: pa.Schema) -> dict[str, str]:
     if read["content"].encode() not in _CONTENT_NAMES.values():
         raise WireError(f"content {read['content'][:20]!r} is neither frame, updates nor heartbeat")
     for name in ("epoch", "sequence", "complete_ns", "newest_ns"):
-        if not (read[name].isascii() and read[name].isdecimal() and len(read[name]) <= 19):
-            raise WireError(f"{name} {read[name][:24]!r} is not a whole number")
+        digits = read[name].removeprefix("-") if name.endswith("_ns") else read[name]
+        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 19 and abs(int(digits)) <= _MAX_INT64):
+            raise WireError(f"{name} {read[name][:24]!r} is not a whole number of 64 bits")
     return read
 
 
-def _read_frame(layout: Layout, batch: pa.RecordBatch) -> Frame:
-    time_ns = _plain(batch, "time_ns", np.dtype(np.int64))
-    values = _read_matrix(batch, "values", layout.width)
-    if values.dtype not in (np.float32, np.float64):
-        raise WireError(f"values are {values.dtype}, not float32 or float64")
-    quality = None
-    if "quality" in batch.schema.names:
-        quality = _read_matrix(batch, "quality", layout.width)
-        if quality.dtype != np.uint8:
-            raise WireError(f"quality is {quality.dtype}, not uint8")
+_MAX_INT64 = 2**63 - 1
+_PRECISIONS = (pa.float32(), pa.float64())
+
+
+def _read_frame(layout: Layout, arrays: Mapping[str, pa.Array]) -> Frame:
+    time_ns = _plain(arrays, "time_ns", np.dtype(np.int64))
+    values = _read_matrix(arrays, "values", layout.width, _PRECISIONS)
+    quality = _read_matrix(arrays, "quality", layout.width, (pa.uint8(),)) if "quality" in arrays else None
     try:
         return Frame(layout, time_ns, values, quality)
     except LayoutError as error:
         raise WireError(str(error)) from None
 
 
-def _read_updates(layout: Layout, batch: pa.RecordBatch) -> Updates:
+def _read_updates(layout: Layout, arrays: Mapping[str, pa.Array]) -> Updates:
     types = {"time_ns": np.int64, "column": np.int32, "value": np.float64, "quality": np.uint8}
     try:
-        return Updates(layout, *(_plain(batch, name, np.dtype(kind)) for name, kind in types.items()))
+        return Updates(layout, *(_plain(arrays, name, np.dtype(kind)) for name, kind in types.items()))
     except LayoutError as error:
         raise WireError(str(error)) from None
 
 
-def _array(batch: pa.RecordBatch, name: str) -> pa.Array:
-    if name not in batch.schema.names:
+def _array(arrays: Mapping[str, pa.Array], name: str) -> pa.Array:
+    array = arrays.get(name)
+    if array is None:
         raise WireError(f"column {name!r} is missing")
-    array = batch.column(name)
     if array.null_count:
         raise WireError(f"column {name!r} has nulls; no reading is NaN")
     return array
 
 
-def _plain(batch: pa.RecordBatch, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _array(batch, name)
-    if not pa.types.is_primitive(array.type) or array.type != pa.from_numpy_dtype(dtype):
+def _plain(arrays: Mapping[str, pa.Array], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    array = _array(arrays, name)
+    if array.type != pa.from_numpy_dtype(dtype):
         raise WireError(f"column {name!r} is {array.type}, not {dtype}")
     return np.asarray(array.to_numpy(zero_copy_only=True))
 
 
-def _read_matrix(batch: pa.RecordBatch, name: str, width: int) -> NDArray[Any]:
-    array = _array(batch, name)
-    if not pa.types.is_fixed_size_list(array.type) or not pa.types.is_primitive(array.type.value_type):
-        raise WireError(f"column {name!r} is {array.type}, not rows of one length")
+def _read_matrix(arrays: Mapping[str, pa.Array], name: str, width: int, types: Sequence[pa.DataType]) -> NDArray[Any]:
+    array = _array(arrays, name)
+    if not pa.types.is_fixed_size_list(array.type) or array.type.value_type not in types:
+        raise WireError(f"column {name!r} is {array.type}, not rows of {' or '.join(map(str, types))}")
     if array.type.list_size != width:
         raise WireError(f"column {name!r} has {array.type.list_size} values a row, the layout has {width}")
     flat = array.flatten()
@@ -260,7 +262,10 @@ def decode_layout(data: bytes) -> Layout:
         source, part = description["source"], description["part"]
         if not isinstance(source, str) or not isinstance(part, str):
             raise WireError("source and part of a layout must be text")
-        return Layout(source, columns, part)
+        layout = Layout(source, columns, part)
+        if layout.digest and sum(column.width for column in columns) > MAX_BLOCK_BYTES:  # the digest fails on text that is not Unicode
+            raise WireError(f"layout of {layout.stream[:80]!r} is wider than a block can be")
+        return layout
     except WireError:
         raise
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError) as error:
@@ -269,14 +274,20 @@ def decode_layout(data: bytes) -> Layout:
 
 def _read_column(entry: list[Any]) -> Column:
     match entry:
-        case ["channel", str(name), str(quantity), str(unit), str(kind), str(place), list(states)]:
-            return Channel(name, quantity, unit, Kind(kind), place, tuple(str(s) for s in states))
-        case ["histogram", str(path), list(axes), str(storage), str(place), bool(flow)]:
+        case ["channel", str(name), str(quantity), str(unit), str(kind), str(place), list(states)] if _are_texts(states):
+            return Channel(name, quantity, unit, Kind(kind), place, tuple(states))
+        case ["histogram", str(path), list(axes), str(storage), str(place), bool(flow)] if 1 <= len(axes) <= MAX_AXES:
             return Histogram(path, tuple(_read_axis(*axis) for axis in axes), Storage(storage), place, flow)
     raise WireError(f"not a column: {str(entry)[:80]}")
 
 
 def _read_axis(name: str, unit: str, bins: int, low: float, high: float, edges: list[float], labels: list[str]) -> Axis:
-    if not isinstance(bins, int) or not 1 <= bins <= 1_000_000:
-        raise WireError(f"axis {str(name)[:40]!r} of {str(bins)[:20]} bins")
-    return Axis(str(name), str(unit), bins, float(low), float(high), tuple(float(e) for e in edges), tuple(str(t) for t in labels))
+    if not _are_texts([name, unit, *labels]):
+        raise WireError(f"axis {str(name)[:40]!r}: name, unit and labels must be text")
+    if isinstance(bins, bool) or not isinstance(bins, int) or not 1 <= bins <= 1_000_000:
+        raise WireError(f"axis {name[:40]!r} of {str(bins)[:20]} bins")
+    return Axis(name, unit, bins, float(low), float(high), tuple(edges), tuple(labels))
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

@@ -51,9 +51,11 @@ class StoreSettings(Section):
         if self.url_file is None:
             return self.url
         try:
-            return self.url_file.read_text().strip()
+            return self.url_file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigurationError(f"store.url_file: {error.strerror}: {self.url_file}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"store.url_file: not a text in UTF-8: {self.url_file}") from None
 
 
 class HttpSettings(Section):
@@ -231,7 +233,7 @@ class Settings(Section):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # the last for a folder of zones
             raise ValueError(f"no time zone {value!r}; use a name such as Europe/Zurich") from None
         return value
 
@@ -244,9 +246,11 @@ class Settings(Section):
 def load(path: Path) -> Settings:
     """The configuration in a file. Raises ConfigurationError with a line for each thing that is wrong."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not a text in UTF-8 (byte {error.start})") from None
     return parse(text, str(path))
 
 
@@ -270,6 +274,11 @@ def validate(document: Mapping[str, Any], origin: str = "configuration") -> Sett
         problems += _bind(origin, f"source.{name}", "collectors", source.collector, source)
         unknown = [d for d in source.detectors if d not in settings.detector and d not in plugins.names("detectors")]
         problems += [f"{origin}: source.{name}.detectors: no detector {d!r}" for d in unknown]
+        twice = sorted({d for d in source.detectors if source.detectors.count(d) > 1})
+        problems += [f"{origin}: source.{name}.detectors: {d!r} is named twice" for d in twice]
+    named = {d for source in settings.source.values() for d in source.detectors} & set(plugins.names("detectors"))
+    for name in sorted(named - settings.detector.keys()):  # without a section: their methods' defaults must do
+        problems += _bind(origin, f"detector.{name}", "detectors", name, DetectorSettings())
     for name, detector in settings.detector.items():
         problems += _bind(origin, f"detector.{name}", "detectors", detector.method or name, detector)
     if problems:

@@ -28,6 +28,8 @@ KEPT_EXACT, KEPT_COARSE = 256, 256
 """Scores kept of a unit: the highest ones, and of the rest some that are evenly spread in rank."""
 TAIL_RATIO, TAIL_LEAST, TAIL_MOST = 0.1, 20, 250
 """Part of the highest scores to which the tail is fitted, at least and at most so many."""
+SMALLEST = 1e-15
+"""No smaller probability is ever claimed."""
 EXTRAPOLATION = 10.0
 """How far beyond what the rows have shown the fitted tail is believed."""
 
@@ -89,6 +91,20 @@ class Calibration:
         rows_per_day = 86_400e9 / self._step_ns if self._step_ns > 0 else 1.0
         units = np.bincount(self._pool[self._rows >= ROWS_LEAST], minlength=len(self._theta))
         return alpha_for(per_day / rows_per_day, units, self._theta, raise_rows, window_rows)
+
+    def alphas(self, units: Sequence[Unit], per_day: float, raise_rows: int, window_rows: int | None = None) -> Array:
+        """The same for each unit, shape (units,), where each condition gets an equal share of the promise.
+
+        Conditions whose scores hang on for many rows then need a lower tail probability, and do not cost the others theirs.
+        NaN for unknown units.
+        """
+        rows_per_day = 86_400e9 / self._step_ns if self._step_ns > 0 else 1.0
+        share = per_day / rows_per_day / max(1, len(self._theta))
+        count = np.bincount(self._pool[self._rows >= ROWS_LEAST], minlength=len(self._theta))
+        alpha = [alpha_for(share, count[i : i + 1], self._theta[i : i + 1], raise_rows, window_rows) for i in range(len(count))]
+        where = self._where(units)
+        pools = np.append(self._pool, len(alpha))[where]
+        return np.array([*alpha, np.nan])[np.where(where >= 0, pools, len(alpha))]
 
     @property
     def effective_rows(self) -> Array:
@@ -226,5 +242,5 @@ def _probabilities(
                 result[row, column] = at_least[unit, position - 1] / total
             else:
                 beyond = (1.0 + shape * (score - threshold) / spread) ** (-1.0 / shape)
-                result[row, column] = min(1.0, count * beyond) / total
+                result[row, column] = max(min(1.0, count * beyond) / total, SMALLEST)
     return result

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.frame import Channel
+from detectors.scaling import Scaling
 
 Array = NDArray[np.float64]
-
-MEDIAN_VARIANCE = np.pi / 2
-"""Variance of the median of k normal values, times k."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +50,11 @@ def no_common_mode(channels: int) -> CommonMode:
     return CommonMode(np.full(channels, -1, dtype=np.int64), np.zeros(channels), 1)
 
 
-def learn_common_mode(channels: Sequence[Channel], z: Array, channels_least: int) -> CommonMode:
-    """Response of each channel to the common mode of its quantity; z: shape (n, channels).
+def learn_common_mode(channels: Sequence[Channel], z: Array, scaling: Scaling, channels_least: int) -> CommonMode:
+    """Response of each channel to the common mode of its quantity, by least squares; z: shape (n, channels).
 
-    Least squares, drawn towards 1 where the common mode of the history is little more than the noise of its median.
+    What a short history cannot tell apart is drawn together: channels of one sign are taken to change in proportion to their
+    value, as currents and rates do, others in proportion to their spread.
     """
     names = [(channel.quantity, channel.unit) for channel in channels]
     quantity = np.full(len(names), -1, dtype=np.int64)
@@ -67,11 +66,20 @@ def learn_common_mode(channels: Sequence[Channel], z: Array, channels_least: int
         quantity[among] = number
         mode = common(z[:, among], channels_least)[:, None]
         seen = np.isfinite(z[:, among])
-        noise = MEDIAN_VARIANCE / len(among) * seen.sum(axis=0)
         products = np.where(seen, z[:, among] * mode, 0.0).sum(axis=0)
-        squares = np.where(seen, mode**2, 0.0).sum(axis=0)
-        response[among] = (products + noise) / (squares + noise)
+        squares = np.maximum(np.where(seen, mode**2, 0.0).sum(axis=0), 1e-300)
+        one_sign = len(set(np.sign(scaling.centre[among]))) == 1 and scaling.centre[among].all()
+        relative = scaling.spread[among] / np.abs(scaling.centre[among]) if one_sign else np.ones(len(among))
+        response[among] = _drawn_together(products / squares * relative, relative**2 / squares) / relative
     return CommonMode(quantity, response, channels_least)
+
+
+def _drawn_together(response: Array, variance: Array) -> Array:
+    """Responses drawn towards their mean as far as they differ by chance (W. James and C. Stein, 4th Berkeley Symposium, 1961)."""
+    mean = float(response.mean())
+    between = float(response.var(ddof=1))
+    kept = max(0.0, 1.0 - float(variance.mean()) / between) if between > 0 else 0.0
+    return np.asarray(mean + kept * (response - mean))
 
 
 def common(z: Array, channels_least: int) -> Array:

@@ -4,8 +4,8 @@ A rule: it needs no history and judges a single snapshot, except for what is def
 errors, settling after a start, the hold-off of cloud jobs), for which it remembers run control states. It reads the channels of
 a DAQ snapshot source by name (see `collectors.daq_tables`, where they are listed); other frames have no units.
 
-Method: the conditions of the CMS expert system for DAQ operation (G. Badaro et al., "DAQExpert: an expert system to increase
-CMS data-taking efficiency", J. Phys. Conf. Ser. 1085 (2018) 032021), judged over whole frames. All that hold are reported;
+Method: the conditions of the expert system of the CMS DAQ ("DAQExpert: an expert system to increase CMS data-taking efficiency",
+ACAT 2017; "DAQExpert the service …", CHEP 2019), judged over whole frames. All that hold are reported;
 `detectors.daq_advice.EXPLAINS` tells the cause from what it brings about.
 """
 

@@ -1,6 +1,6 @@
 """The conditions of a DAQ, as logic over FEDs, partitions and readout units; all rows of a frame at once.
 
-Definitions and thresholds are those with which CMS ran its DAQ in 2016 to 2018 (DAQExpert, CHEP 2018). A FED's dead time has
+Definitions and thresholds are those with which CMS ran its DAQ in 2016 to 2018 (DAQExpert, ACAT 2017). A FED's dead time has
 two causes that look alike: the FED itself, or the DAQ behind it that takes no data. What tells them apart is the
 back-pressure on its link. In a back-pressure problem the FED that is pushed back is a victim.
 """

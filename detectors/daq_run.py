@@ -156,7 +156,18 @@ class RunMemory:
 
     def restore(self, state: dict[str, dict[str, Any]]) -> None:
         """Goes on from a `state`."""
-        self._rows = {source: RunRows(**{**rows, "subsystems": tuple(rows["subsystems"])}) for source, rows in state.items()}
+        self._rows = {
+            source: RunRows(
+                np.asarray(rows["time_ns"], dtype=np.int64),
+                np.asarray(rows["phase"], dtype=np.int8),
+                np.asarray(rows["fixing"], dtype=np.bool_),
+                np.asarray(rows["failed"], dtype=np.bool_),
+                np.asarray(rows["cloud_allowed"], dtype=np.bool_),
+                np.asarray(rows["soft_errors"], dtype=np.bool_).reshape(len(rows["time_ns"]), len(rows["subsystems"])),
+                tuple(rows["subsystems"]),
+            )
+            for source, rows in state.items()
+        }
 
     def context(self, source: str, rows: RunRows) -> RunRows:
         """The rows, preceded by those that were seen before them; `rows` are remembered."""

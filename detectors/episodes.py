@@ -1,13 +1,14 @@
 """Persistence and hysteresis: from bad rows to episodes that begin and end.
 
-A unit is raised after `raise_rows` bad rows in a row and cleared after `clear_rows` good ones. Rows that could not be
-judged count as neither. Only units that are bad or active are looked at one by one; all others cost nothing.
+A unit is raised after `raise_rows` bad rows in a row, or within `window_rows`, and cleared after `clear_rows` good ones in a
+row. Rows that could not be judged count as neither, as if they were not there. Only units that are bad or active are looked at
+one by one, and in them only where they change; all others cost nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,27 +36,35 @@ class Episode:
 
 @dataclass(slots=True)
 class _Run:
-    """Where a unit stands: bad or good rows in a row, and the episode it is in."""
+    """Where a unit stands between blocks.
+
+    raised_ns: 0 where it is not raised; recent: bad rows that still count, as (judged rows ago, time); of a raised unit only
+    the last one.
+    """
 
     unit: Unit
+    recent: list[tuple[int, int]] = field(default_factory=list)
     since_ns: int = 0
     raised_ns: int = 0
-    last_ns: int = 0
-    bad_rows: int = 0
-    good_rows: int = 0
 
 
 class Episodes:
     """The episodes of all units of one rule or detector; state belongs to unit keys and survives changes of the units."""
 
-    def __init__(self, raise_rows: int, clear_rows: int, critical_raise_rows: int | None = None) -> None:
-        """`critical_raise_rows` is for units of critical severity; the same as `raise_rows` by default."""
+    def __init__(self, raise_rows: int, clear_rows: int, critical_raise_rows: int | None = None, window_rows: int | None = None) -> None:
+        """`critical_raise_rows` is for units of critical severity; the same as `raise_rows` by default.
+
+        Without `window_rows` the bad rows must follow each other.
+        """
         critical_raise_rows = critical_raise_rows or raise_rows
         if min(raise_rows, critical_raise_rows, clear_rows) < 1:
             raise ValueError(f"raise_rows {raise_rows}, {critical_raise_rows} and clear_rows {clear_rows} must be at least 1")
+        if window_rows is not None and window_rows < max(raise_rows, critical_raise_rows):
+            raise ValueError(f"window_rows {window_rows} must be at least raise_rows {max(raise_rows, critical_raise_rows)}")
         self._raise_rows = raise_rows
         self._critical_raise_rows = critical_raise_rows
         self._clear_rows = clear_rows
+        self._window_rows = window_rows
         self._runs: dict[str, _Run] = {}
 
     @property
@@ -64,70 +73,91 @@ class Episodes:
         return sum(run.raised_ns > 0 for run in self._runs.values())
 
     def advance(
-        self, units: Sequence[Unit], bad: NDArray[np.bool_], judged: NDArray[np.bool_], time_ns: NDArray[np.int64]
+        self,
+        units: Sequence[Unit],
+        bad: NDArray[np.bool_],
+        judged: NDArray[np.bool_],
+        time_ns: NDArray[np.int64],
+        awake: NDArray[np.bool_] | None = None,
     ) -> list[Episode]:
         """Takes in a block of rows in order; what began or ended in it, in order of time. bad, judged: shape (n, units).
 
-        A unit that is no longer among `units` counts as good in every row: what a rule does not name does not break it.
+        A unit that is no longer among `units` counts as good in every row that is `awake`, shape (n,), all by default: what a
+        rule does not name does not break it, unless it could not say anything at all.
         """
         bad = bad & judged
-        at = {unit.key: index for index, unit in enumerate(units)}
+        said = np.arange(len(time_ns)) if awake is None else np.flatnonzero(awake)
         concerned = {units[int(i)].key for i in np.flatnonzero(bad.any(axis=0))} | self._runs.keys()
+        at = {unit.key: index for index, unit in enumerate(units)} if concerned else {}
         found: list[Episode] = []
-        for key in sorted(concerned):
+        for key in concerned:
             index = at.get(key, -1)
             if index < 0:
-                rows = np.zeros(len(time_ns), dtype=bool), np.ones(len(time_ns), dtype=bool)
-                unit = self._runs[key].unit
-            else:
-                rows = bad[:, index], judged[:, index]
-                unit = units[index]
-            found += self._advance_unit(unit, index, *rows, time_ns)
-        return sorted(found, key=lambda e: (e.row, e.unit.key))
+                found += self._advance_unit(self._runs[key].unit, index, said, np.empty(0, np.int64), time_ns)
+                continue
+            rows = np.flatnonzero(judged[:, index])
+            found += self._advance_unit(units[index], index, rows, np.flatnonzero(bad[rows, index]), time_ns)
+        return sorted(found, key=lambda e: (e.row, e.unit.key, e.cleared_ns is None))
 
     def _advance_unit(
-        self, unit: Unit, index: int, bad: NDArray[np.bool_], judged: NDArray[np.bool_], time_ns: NDArray[np.int64]
+        self, unit: Unit, index: int, rows: NDArray[np.int64], bad: NDArray[np.int64], time_ns: NDArray[np.int64]
     ) -> list[Episode]:
+        """rows: those that are judged; bad: positions among them that are bad. Earlier bad rows have negative positions."""
         run = self._runs.setdefault(unit.key, _Run(unit))
         needed = self._critical_raise_rows if unit.severity is Severity.CRITICAL else self._raise_rows
+        window = self._window_rows or needed
+        position = np.concatenate([np.array([-ago for ago, _ in run.recent], dtype=np.int64), bad])
+        bad_ns = np.concatenate([np.array([at_ns for _, at_ns in run.recent], dtype=np.int64), time_ns[rows[bad]]])
         found: list[Episode] = []
-        for row in np.flatnonzero(judged):
-            at_ns = int(time_ns[row])
-            if bad[row]:
-                run.since_ns = run.since_ns or at_ns
-                run.last_ns, run.good_rows = at_ns, 0
-                run.bad_rows += 1
-                if not run.raised_ns and run.bad_rows >= needed:
-                    run.raised_ns = at_ns
-                    found.append(Episode(unit, index, int(row), run.since_ns, at_ns, at_ns, None))
-                continue
-            run.good_rows += 1
-            if not run.raised_ns:
-                run = self._runs[unit.key] = _Run(unit)
-            elif run.good_rows >= self._clear_rows:
-                found.append(Episode(unit, index, int(row), run.since_ns, run.raised_ns, run.last_ns, at_ns))
-                run = self._runs[unit.key] = _Run(unit)
-        if not run.since_ns:
+        first = 0  # bad rows before this one do not count any more; of a raised unit it is the last bad row so far
+        while True:
+            if run.raised_ns:
+                last = first + _first_true(np.diff(position[first:], append=len(rows)) > self._clear_rows)
+                if last < first:
+                    first = len(position) - 1
+                    break
+                row = int(rows[position[last] + self._clear_rows])
+                found.append(Episode(unit, index, row, run.since_ns, run.raised_ns, int(bad_ns[last]), int(time_ns[row])))
+                run.since_ns = run.raised_ns = 0
+                first = last + 1
+            else:
+                spans = position[first + needed - 1 :] - position[first : max(first, len(position) - needed + 1)]
+                begun = first + _first_true(spans < window)
+                if begun < first:
+                    break
+                first = begun + needed - 1
+                run.since_ns, run.raised_ns = int(bad_ns[begun]), int(bad_ns[first])
+                found.append(Episode(unit, index, int(rows[position[first]]), run.since_ns, run.raised_ns, run.raised_ns, None))
+        ago = len(rows) - position[first:]
+        counts = ago < window if not run.raised_ns else np.ones(len(ago), dtype=np.bool_)
+        run.recent = [(int(a), int(t)) for a, t in zip(ago[counts], bad_ns[first:][counts], strict=True)]
+        if not run.recent:
             del self._runs[unit.key]
         return found
 
     def state(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            key: [
-                [u.key, u.name, u.place, u.condition, str(u.severity)],
-                run.since_ns,
-                run.raised_ns,
-                run.last_ns,
-                run.bad_rows,
-                run.good_rows,
-            ]
+            key: {
+                "unit": [run.unit.key, run.unit.name, run.unit.place, run.unit.condition, str(run.unit.severity)],
+                "recent": [list(pair) for pair in run.recent],
+                "since_ns": run.since_ns,
+                "raised_ns": run.raised_ns,
+            }
             for key, run in self._runs.items()
-            for u in (run.unit,)
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a `state`."""
         self._runs = {}
-        for key, (unit, *counts) in state.items():
-            self._runs[key] = _Run(Unit(*unit[:4], Severity(unit[4])), *(int(count) for count in counts))
+        for key, kept in state.items():
+            unit_key, name, place, condition, severity = kept["unit"]
+            unit = Unit(unit_key, name, place, condition, Severity(severity))
+            recent = [(int(ago), int(at_ns)) for ago, at_ns in kept["recent"]]
+            self._runs[key] = _Run(unit, recent, int(kept["since_ns"]), int(kept["raised_ns"]))
+
+
+def _first_true(values: NDArray[np.bool_]) -> int:
+    """Position of the first one that is true, -1 where none is."""
+    first = int(np.argmax(values)) if len(values) else 0
+    return first if len(values) and values[first] else -1

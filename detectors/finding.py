@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -162,3 +163,9 @@ class Detector(Protocol):
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """Why the unit (index into the units of `score` for the same frame) scores high in this row."""
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, as plain values and NumPy arrays; never code."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`. Raises ValueError where another version wrote it."""

@@ -138,7 +138,7 @@ class RobustZDetector:
         options, floor, zero = self._options, scaling.floor / scaling.spread, np.zeros(len(known))
         common = no_common_mode(len(known))
         if options.common_mode:
-            common = learn_common_mode(known.channels, z, options.common_mode_channels)
+            common = learn_common_mode(known.channels, z, scaling, options.common_mode_channels)
         alone = common.removed(z, position)
         slow = moving_means(z, zero, weight_of(options.slow_rows), zero + PULL_MOST)
         fast = moving_means(alone, zero, weight_of(options.fast_rows), zero + PULL_MOST)

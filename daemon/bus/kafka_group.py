@@ -64,12 +64,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python
             raise _Handover(True, assigned)
 
 
-def _is_noise(record: logging.LogRecord) -> bool:
-    """kafka-python logs an exception of a listener with its traceback; a handover is none."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """kafka-python logs what a listener raises, with a traceback; a handover is no error."""
     return not (record.exc_info and isinstance(record.exc_info[1], _Handover))
 
 
-logging.getLogger("kafka.coordinator.consumer").addFilter(_is_noise)
+logging.getLogger("kafka.coordinator.consumer").addFilter(_is_worth_logging)
 
 
 class GroupSubscription(KafkaSubscription):

@@ -61,7 +61,7 @@ class Outbox:
         number = self._reserve(topic, len(key) + len(value or b""))
         try:
             future = self._hand_over(topic, key, value)
-        except (KafkaError, ValueError) as error:
+        except (KafkaError, TypeError, ValueError) as error:
             self._settle(number, "")
             raise BusError(f"{topic} at {self._options.servers}: {describe(error)}") from None
         future.add_callback(lambda _: self._settle(number, ""))
@@ -130,7 +130,7 @@ class Outbox:
         while True:
             try:
                 return self._producer.send(topic, value=value, key=key)
-            except ValueError:
+            except (TypeError, ValueError):
                 # kafka-python finds no partition while a broker that has just come back does not know the topic yet.
                 if time.monotonic() >= deadline:
                     raise

@@ -1,6 +1,7 @@
 """The message bus within one process: the embedded default. Bounded, thread safe, gone when the process ends.
 
-What all groups of a topic have committed is freed. A topic that no group reads keeps its newest records up to the bounds.
+What all groups of a topic have committed is freed: a group that subscribes later begins with what is left, so stages
+subscribe before anything is published. A topic that no group reads keeps its newest records up to the bounds.
 """
 
 from __future__ import annotations

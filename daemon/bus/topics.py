@@ -67,7 +67,9 @@ def topic_named(topics: Mapping[str, Topic], name: str) -> Topic:
 
 
 def check_value(topic: Topic, key: str, value: bytes | None) -> None:
-    """ValueError for what no topic, or not this one, can hold."""
+    """ValueError or TypeError for what no topic, or not this one, can hold."""
+    if not isinstance(value, bytes | None):
+        raise TypeError(f"{topic.name}: a value must be bytes, not {type(value).__name__}")
     if value is None and not topic.compacted:
         raise ValueError(f"{topic.name}: a tombstone (key {key[:80]!r}) in a topic that is not compacted")
     if value is not None and not value:

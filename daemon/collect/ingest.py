@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from daemon.bus.bus import Bus, Record, TopicPartition
 from daemon.clock import Clock
 from daemon.collect.publisher import Publisher
 
+SOURCE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+"""As in the configuration: "#" tells the parts of a source from one another."""
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 AHEAD_NS = 300_000_000_000
@@ -38,11 +41,12 @@ class Ingest:
     its block: read twice after a crash, it is recognised. Publish with the source as key, so that its order holds.
     """
 
-    def __init__(self, bus: Bus, publishers: Mapping[str, Publisher], clock: Clock) -> None:
-        """`publishers`: those of the configured sources, which are told that their source is alive."""
+    def __init__(self, bus: Bus, publishers: Mapping[str, Publisher], places: Mapping[str, str], clock: Clock) -> None:
+        """`publishers`: those of the configured sources, which are told that their source is alive; `places`: where they lie."""
         self._bus = bus
         self._clock = clock
         self._configured = publishers
+        self._places = places
         self._subscription = bus.subscribe(["ingest"], "collect", on_revoke=self._revoked)
         self._frames: dict[tuple[str, int], SnapshotFrames] = {}
         self._publishers: dict[str, Publisher] = {}
@@ -71,6 +75,7 @@ class Ingest:
             subject = f"ingest message {record.partition}/{record.offset}"
             self._publisher("ingest").rejected(Rejected(subject, str(error), record.value))
             return
+        place = place or self._places.get(source, source)
         channels = [Channel(name, name, units.get(name, ""), place=place) for name in values]
         frames = self._frames.setdefault((source, record.partition), SnapshotFrames(source, f"ingest{record.partition}"))
         frame = frames.frame(time_ns, channels, values)
@@ -89,7 +94,7 @@ class Ingest:
 
 
 def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str, str]]:
-    """Source, place, time, values and units of a message. Raises IngestError."""
+    """Source, place (empty where it names none), time, values and units of a message. Raises IngestError."""
     if len(data) > MAX_BYTES:
         raise IngestError(f"{len(data)} bytes, more than {MAX_BYTES}")
     try:
@@ -99,8 +104,8 @@ def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str
     if not isinstance(message, dict):
         raise IngestError("not an object")
     source = message.get("source")
-    if not isinstance(source, str) or not source:
-        raise IngestError("source is missing")
+    if not isinstance(source, str) or not re.fullmatch(SOURCE_NAME, source):
+        raise IngestError("source is missing, or is no name of letters, digits, '_', '.' and '-'")
     if "time" not in message:
         raise IngestError(f"message of source {source!r} has no time")
     values, units = message.get("values"), message.get("units", {})
@@ -108,8 +113,14 @@ def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str
         raise IngestError(f"message of source {source!r} needs values, an object of 1 to {MAX_VALUES} numbers")
     if not isinstance(units, dict):
         raise IngestError(f"units of source {source!r} must be an object")
-    numbers = {str(name): _number(source, name, value) for name, value in values.items()}
-    return source, str(message.get("place", source)), _time_ns(source, message["time"]), numbers, {str(k): str(v) for k, v in units.items()}
+    numbers = {name: _number(source, name, value) for name, value in values.items()}
+    named = {name: str(unit) for name, unit in units.items()}
+    place = str(message.get("place", ""))
+    try:
+        "".join((place, *numbers, *named.values())).encode()
+    except UnicodeEncodeError:
+        raise IngestError(f"message of source {source!r} has half a character in a name, a unit or the place") from None
+    return source, place, _time_ns(source, message["time"]), numbers, named
 
 
 def _number(source: str, name: str, value: object) -> float:
@@ -117,18 +128,23 @@ def _number(source: str, name: str, value: object) -> float:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise IngestError(f"value {name!r} of source {source!r} is {str(value)[:40]!r}, not a number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number):
+        raise IngestError(f"value {name!r} of source {source!r} is too large")
+    return number
 
 
 def _time_ns(source: str, value: object) -> int:
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                raise IngestError(f"time {value!r} of source {source!r} has no zone")
-            return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e10:
+            if moment.tzinfo is not None and moment.timestamp() > 0:
+                return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+        elif isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e10:
             return int(value * 1e9)
     except (ValueError, OverflowError):
         pass
-    raise IngestError(f"time {str(value)[:40]!r} of source {source!r} is neither ISO 8601 nor seconds since 1970")
+    raise IngestError(f"time {str(value)[:40]!r} of source {source!r} is neither ISO 8601 with a zone nor seconds since 1970")

@@ -38,13 +38,15 @@ class Source:
         self._clock_problem = ""
         self._newest_ns: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._start_lock = threading.Lock()  # the start of a run and what a heartbeat says of it
 
     def run(self) -> None:
         """One scheduled run: collects, publishes, judges. Whatever a collector does wrong ends here and is reported."""
         if not self._lock.acquire(blocking=False):
             return  # the run before has not ended; the scheduler has counted the miss
         try:
-            self._running_since_ns = self._clock.now_ns()
+            with self._start_lock:
+                self._running_since_ns = self._clock.now_ns()
             self._timed_run()
         finally:
             self._running_since_ns = None
@@ -52,10 +54,11 @@ class Source:
 
     def heartbeat(self) -> None:
         """Says how far the source is complete: up to now, or up to the start of a run that has not ended."""
-        since_ns = self._running_since_ns
-        complete_ns = self._clock.now_ns() if since_ns is None else since_ns
+        with self._start_lock:
+            since_ns, now_ns = self._running_since_ns, self._clock.now_ns()
+        complete_ns = now_ns if since_ns is None else min(since_ns, now_ns)
         problem = self._problem or self._clock_problem
-        if since_ns is not None and self._clock.now_ns() - since_ns > self.settings.timeout_s * 1e9:
+        if since_ns is not None and now_ns - since_ns > self.settings.timeout_s * 1e9:
             problem = f"a run has taken more than {self.settings.timeout_s:g} s"
         self._publisher.heartbeat(complete_ns, problem)
 
@@ -71,11 +74,9 @@ class Source:
     def _timed_run(self) -> None:
         started = time.perf_counter()
         try:
-            for item in self._collector.collect():
-                for frame in self._prepared(item):
-                    self._publisher.frame(self._with_believable_time(frame))
-            for frame in self._aligner.until(self._clock.now_ns()):
-                self._publisher.frame(self._differenced(frame))
+            worst_s = self._publish_all()
+            if worst_s is not None:
+                self._judge_clock(worst_s)
             self._judge("")
         except CollectError as error:
             self._judge(str(error))
@@ -87,6 +88,28 @@ class Source:
             metrics.COLLECT_SECONDS.labels(source=self.name).observe(seconds)
             if seconds * self._clock.speed > self.settings.timeout_s:
                 log.warning("slow source source=%s seconds=%.1f timeout_s=%g", self.name, seconds, self.settings.timeout_s)
+
+    def _publish_all(self) -> float | None:
+        """Publishes what the collector yields; by how much its worst time was off, None where it yielded no times at all."""
+        offsets_s: list[float] = []
+        for collected in self._collector.collect():
+            item, ahead_s = self._not_ahead(collected) if isinstance(collected, Updates) else (collected, None)
+            offsets_s += [] if ahead_s is None else [ahead_s]
+            for frame in self._prepared(item):
+                believable, off_s = self._with_believable_time(frame)
+                offsets_s.append(off_s)
+                self._publisher.frame(believable)
+        for frame in self._aligner.until(self._clock.now_ns()):
+            self._publisher.frame(self._differenced(frame))
+        return max(offsets_s, key=abs, default=None)
+
+    def _judge_clock(self, worst_s: float) -> None:
+        metrics.CLOCK_SKEW.labels(source=self.name).set(worst_s)
+        if not worst_s:
+            self._clock_problem = ""
+            return
+        log.warning("clock skew source=%s skew_s=%.0f", self.name, worst_s)
+        self._clock_problem = f"{CLOCK_PROBLEM} is {abs(worst_s):.0f} s {'ahead' if worst_s > 0 else 'behind'}, taken at arrival"
 
     def _judge(self, problem: str) -> None:
         problem = " ".join(problem.split())
@@ -113,25 +136,38 @@ class Source:
         differencer = self._differencers.setdefault(frame.layout.part, Differencer(histograms=since_start))
         return differencer.difference(frame)
 
-    def _with_believable_time(self, frame: Frame) -> Frame:
-        """Replaces source times that lie ahead of the clock, or go far back, by the time of arrival, and says so.
+    def _with_believable_time(self, frame: Frame) -> tuple[Frame, float]:
+        """Moves source times that lie ahead of the clock, or go far back, to the time of arrival; by how much they were off, in s.
 
-        Times that are merely old are believed: a file may have been written an hour ago, and silence is judged elsewhere.
+        Their distances from one another stay. Times that are merely old are believed: a file may have been written an hour
+        ago, and silence is judged elsewhere.
         """
+        if not len(frame):
+            return frame, 0.0
         now_ns = self._clock.now_ns()
         skew_ns = int(self.settings.max_clock_skew_s * 1e9)
         newest_ns = self._newest_ns.get(frame.layout.part, 0)
         off = (frame.time_ns > now_ns + skew_ns) | (frame.time_ns < newest_ns - skew_ns)
-        time_ns = np.where(off, now_ns, frame.time_ns)
-        self._newest_ns[frame.layout.part] = max(newest_ns, int(time_ns.max(initial=0)))
-        self._clock_problem = ""
+        moved_ns = now_ns - int(frame.time_ns[off].max()) if off.any() else 0
+        time_ns = np.where(off, frame.time_ns + moved_ns, frame.time_ns)
+        self._newest_ns[frame.layout.part] = max(newest_ns, int(time_ns.max()))
         if not off.any():
-            return frame
-        worst_s = float((frame.time_ns[off] - now_ns)[0]) / 1e9
-        self._clock_problem = f"{CLOCK_PROBLEM} is {abs(worst_s):.0f} s {'ahead' if worst_s > 0 else 'behind'}, taken at arrival"
-        log.warning("clock skew source=%s skew_s=%.0f", self.name, worst_s)
-        metrics.CLOCK_SKEW.labels(source=self.name).set(worst_s)
-        return Frame(frame.layout, time_ns, frame.values, frame.quality)
+            return frame, 0.0
+        return Frame(frame.layout, time_ns, frame.values, frame.quality), -moved_ns / 1e9
+
+    def _not_ahead(self, updates: Updates) -> tuple[Updates, float | None]:
+        """Moves updates that lie ahead of the clock to the time of arrival, or they would wait for it; how far ahead they were, in s.
+
+        None where there was none to look at. One that is old is believed: a monitor tells when its value last changed.
+        """
+        now_ns = self._clock.now_ns()
+        ahead_ns = updates.time_ns - now_ns
+        off = ahead_ns > int(self.settings.max_clock_skew_s * 1e9)
+        if not off.any():
+            return updates, 0.0 if len(updates) else None
+        worst_ns = int(ahead_ns.max())
+        time_ns = np.where(off, updates.time_ns - worst_ns, updates.time_ns)
+        return Updates(updates.layout, time_ns, updates.column, updates.value, updates.quality), worst_ns / 1e9
 
 
 def open_source(name: str, settings: Settings, publisher: Publisher, clock: Clock) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,15 +35,21 @@ class CollectStage:
         self._bus = bus
         self._clock = clock
         self._sources: list[Source] = []
+        self._started = False
         epoch = clock.now_ns()
         publishers: dict[str, Publisher] = {}
-        for name, section in settings.source.items():
-            topic = "conditions" if section.role == "conditions" else "frames"
-            publishers[name] = Publisher(bus, name, topic, epoch, clock.now_ns)
-            self._sources.append(open_source(name, settings, publishers[name], clock))
-        self._ingest = Ingest(bus, publishers, clock)
-        self._scheduler = _scheduler(len(self._sources) + 2)
-        self._started = False
+        with ExitStack() as opened:  # what was opened is closed where the rest cannot be
+            for name, section in settings.source.items():
+                topic = "conditions" if section.role == "conditions" else "frames"
+                publishers[name] = Publisher(bus, name, topic, epoch, clock.now_ns)
+                source = open_source(name, settings, publishers[name], clock)
+                opened.callback(source.close)
+                self._sources.append(source)
+            places = {name: section.place or settings.experiment for name, section in settings.source.items()}
+            self._ingest = Ingest(bus, publishers, places, clock)
+            opened.callback(self._ingest.close)
+            self._scheduler = _scheduler(len(self._sources) + 2)
+            self._opened = opened.pop_all()
 
     def step(self, timeout_s: float) -> int:
         """Starts the schedule at the first call; then reads what third parties published."""
@@ -54,9 +61,7 @@ class CollectStage:
         """Ends the schedule, then the collectors; what they yielded is sent."""
         if self._started:
             self._scheduler.shutdown(wait=True)
-        for source in self._sources:
-            source.close()
-        self._ingest.close()
+        self._opened.close()  # all of them, also after one that fails
         self._bus.flush(10.0)
 
     def _start(self) -> None:

@@ -6,7 +6,7 @@ after a crash take them in the same order and give the same incidents.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from collectors.frame import digest_of
@@ -16,13 +16,22 @@ from daemon.messages import FindingReport
 from daemon.records import Incident, IncidentState, Label, LabelKind, TimelineEntry
 from detectors.finding import Finding, Severity
 
+MAX_ENTRIES = 200
+"""Entries of a timeline beyond which the oldest ones of the daemon itself are left out, but for the first."""
+FIRST_ENTRIES = 20
+MAX_PLACES = 1000
+"""Places and victims that an incident names one by one; where there are more, it names what contains them."""
+MAX_FINDINGS = 10_000
+"""Keys of findings that an incident carries. With the two above, an incident always fits into a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An incident with its findings, by key."""
+    """An incident with its findings, by key, and how many others explain each (see `Grouping.weighed`)."""
 
     incident: Incident
     findings: Mapping[str, Finding] = field(default_factory=dict)
+    depths: Mapping[str, int] = field(default_factory=dict)
 
     def lasting(self) -> bool:
         """Whether any of it has not cleared."""
@@ -48,24 +57,28 @@ class Correlator:
         self._opens_at = SEVERITIES.index(opens_at)
         self.known: dict[str, Open] = {}
 
+    def restore(self, known: Iterable[tuple[Incident, Sequence[Finding]]]) -> None:
+        """Goes on from what was known: incidents with their findings."""
+        self.known = {incident.id: self._with(Open(incident), findings) for incident, findings in known}
+
     def apply(self, report: FindingReport) -> list[Incident]:
-        """Takes one report in; the incidents that it changed."""
+        """Takes one report in; the incidents that it changed. What was said before, or is older than what is known, changes nothing."""
         finding, at_ns = report.finding, report.at_ns
         self._forget(at_ns)
         holder = next((o for o in self.known.values() if finding.key in o.findings), None)
         if holder is not None:
-            if holder.findings[finding.key] == finding:
-                return []
-            return self._update(holder, finding, at_ns)
-        if finding.cleared_ns is not None:
+            return self._update(holder, finding, at_ns) if _is_news(finding, holder.findings[finding.key]) else []
+        if finding.cleared_ns is not None or self._has_later(finding):
             return []  # it was over before anybody heard of it
         joined = [o for o in self.known.values() if self._joins(o, finding, at_ns)]
         if not joined:
             return self._open(finding, at_ns) if SEVERITIES.index(finding.severity) >= self._opens_at else []
         first, *others = sorted(joined, key=lambda o: (o.incident.opened_ns, o.incident.id))
         merged = [self._merge(other, first.incident.id, at_ns) for other in others]
-        findings = {**first.findings, **{key: f for o in others for key, f in o.findings.items()}}
-        return [*merged, *self._update(replace(first, findings=findings), finding, at_ns)]
+        started_ns = min(o.incident.started_ns for o in joined)
+        whole = replace(first, incident=replace(first.incident, started_ns=started_ns))
+        whole = self._with(whole, [f for o in others for f in o.findings.values()])
+        return [*merged, *self._update(whole, finding, at_ns)]
 
     def label(self, label: Label) -> list[Incident]:
         """What a person said of an incident; the incidents that it changed."""
@@ -78,7 +91,10 @@ class Correlator:
             state = IncidentState.ACKNOWLEDGED
         said = TimelineEntry(label.time_ns, label.who, f"{label.kind.replace('_', ' ')}{': ' + label.comment if label.comment else ''}")
         owner = label.who if label.kind is LabelKind.ACKNOWLEDGE else incident.owner
-        changed = replace(incident, state=state, owner=owner, revision=incident.revision + 1, timeline=(*incident.timeline, said))
+        if said in incident.timeline:
+            return []  # it has arrived twice
+        timeline = _shortened([*incident.timeline, said])
+        changed = replace(incident, state=state, owner=owner, revision=incident.revision + 1, timeline=timeline)
         self.known[incident.id] = replace(holder, incident=changed)
         return [changed]
 
@@ -113,10 +129,10 @@ class Correlator:
 
     def _update(self, holder: Open, finding: Finding, at_ns: int) -> list[Incident]:
         """The incident with a finding added or changed, worked out anew from all its findings."""
-        findings = {**holder.findings, finding.key: finding}
         before = holder.incident
-        lasting = any(f.cleared_ns is None for f in findings.values())
-        changed = self._described(before, findings, at_ns)
+        whole = self._with(holder, [finding])
+        lasting = whole.lasting()
+        changed = self._described(whole, at_ns)
         entries = list(before.timeline)
         if finding.key not in holder.findings:
             entries.append(
@@ -130,15 +146,33 @@ class Correlator:
         elif lasting and before.state is IncidentState.RESOLVED:
             entries.append(TimelineEntry(at_ns, "shiftwatch", "opened again"))
             changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None)
-        changed = replace(changed, timeline=tuple(entries))
-        self.known[changed.id] = Open(changed, findings)
+        changed = replace(changed, timeline=_shortened(entries))
+        self.known[changed.id] = replace(whole, incident=changed)
         return [changed]
 
-    def _described(self, before: Incident, findings: Mapping[str, Finding], at_ns: int) -> Incident:
-        ordered = self._grouping.causes_first(findings.values())
+    def _with(self, holder: Open, findings: Iterable[Finding]) -> Open:
+        """The incident with findings added or replaced; a later episode of a unit takes the place of an earlier one."""
+        held, depths = dict(holder.findings), holder.depths
+        for finding in findings:
+            if finding.key not in held:
+                for earlier in [f for f in held.values() if _subject(f) == _subject(finding)]:
+                    del held[earlier.key]
+                    depths = self._grouping.weighed(depths, held.values(), earlier, taken_out=True)
+                depths = self._grouping.weighed(depths, held.values(), finding)
+            held[finding.key] = finding
+        return replace(holder, findings=held, depths=depths)
+
+    def _has_later(self, finding: Finding) -> bool:
+        """Whether a later episode of the same unit is known already."""
+        subject = _subject(finding)
+        return any(f.since_ns > finding.since_ns and _subject(f) == subject for o in self.known.values() for f in o.findings.values())
+
+    def _described(self, whole: Open, at_ns: int) -> Incident:
+        before = whole.incident
+        ordered = self._grouping.causes_first(whole.findings.values(), whole.depths)
         cause = ordered[0]
         suffering = {place for f in ordered for place in f.evidence.victims} | {f.unit.place for f in ordered[1:]}
-        victims = tuple(sorted(suffering - {cause.unit.place}))
+        victims = _rolled_up(suffering - {cause.unit.place})
         todo, runbook = words.decision(cause, self._decisions, self._suggested)
         return replace(
             before,
@@ -153,11 +187,11 @@ class Correlator:
             decision=todo,
             runbook=runbook,
             reason=cause.reason,
-            places=tuple(sorted({f.unit.place for f in ordered} | suffering)),
+            places=_rolled_up({f.unit.place for f in ordered} | suffering),
             victims=victims,
             detectors=tuple(sorted({name for f in ordered for name in f.detectors})),
-            findings=tuple(findings),
-            started_ns=min(f.since_ns for f in ordered),
+            findings=tuple(whole.findings)[:MAX_FINDINGS],
+            started_ns=min(before.started_ns, *(f.since_ns for f in ordered)),
             updated_ns=at_ns,
         )
 
@@ -169,10 +203,10 @@ class Correlator:
             incident,
             revision=incident.revision + 1,
             state=IncidentState.RESOLVED,
-            resolved_ns=at_ns,
+            resolved_ns=at_ns if incident.resolved_ns is None else incident.resolved_ns,
             updated_ns=at_ns,
             merged_into=into,
-            timeline=(*incident.timeline, entry),
+            timeline=_shortened([*incident.timeline, entry]),
         )
         del self.known[incident.id]
         return ended
@@ -184,3 +218,34 @@ class Correlator:
             resolved_ns = other.incident.resolved_ns
             if other.incident.state is IncidentState.RESOLVED and resolved_ns is not None and resolved_ns < limit_ns:
                 del self.known[key]
+
+
+def _is_news(finding: Finding, known: Finding) -> bool:
+    """Whether a report tells more than what is known; what has cleared stays cleared."""
+    return known.cleared_ns is None and (finding.cleared_ns is not None or finding.last_ns > known.last_ns)
+
+
+def _subject(finding: Finding) -> tuple[str, str, str, tuple[str, ...]]:
+    """Whose episodes follow one another: one unit, as one detector sees it."""
+    return finding.source, finding.unit.key, finding.unit.condition, finding.detectors
+
+
+def _shortened(entries: Sequence[TimelineEntry]) -> tuple[TimelineEntry, ...]:
+    """A timeline of bounded length: what people said stays, and so do its beginning and its end."""
+    if len(entries) <= MAX_ENTRIES:
+        return tuple(entries)
+    last = MAX_ENTRIES - FIRST_ENTRIES - 1
+    between = entries[FIRST_ENTRIES:-last]
+    gap = TimelineEntry(between[0].time_ns, "shiftwatch", "more of the same is left out here")
+    return (*entries[:FIRST_ENTRIES], gap, *(entry for entry in between if entry.who != "shiftwatch"), *entries[-last:])
+
+
+def _rolled_up(places: Iterable[str]) -> tuple[str, ...]:
+    """The places, sorted; what contains them, level by level, where there are too many to name."""
+    named = set(places)
+    while len(named) > MAX_PLACES:
+        deepest = max(place.count("/") for place in named)
+        if not deepest:
+            break
+        named = {place.rpartition("/")[0] if place.count("/") == deepest else place for place in named}
+    return tuple(sorted(named))[:MAX_PLACES]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from collectors.frame import is_within
 from daemon.correlate.graph import CausalityGraph
@@ -32,27 +32,41 @@ class Grouping:
             return False
         if self._graph.explains(one, other) or self._graph.explains(other, one):
             return True
-        return self._one_branch(one.unit.place, other.unit.place)
+        return self._one_branch(one, other)
 
-    def _one_branch(self, one: str, other: str) -> bool:
-        """Same place, or one contains the other; the root of the tree contains everything and so relates nothing."""
-        if self._root in (one, other):
-            return one == other
-        return is_within(one, other) or is_within(other, one)
+    def _one_branch(self, one: Finding, other: Finding) -> bool:
+        """Same place, or one contains the other. The root contains everything: it relates only what one source says of it."""
+        place, other_place = one.unit.place, other.unit.place
+        if {place, other_place} & {"", self._root}:
+            return place == other_place and one.source == other.source
+        return is_within(place, other_place) or is_within(other_place, place)
 
-    def causes_first(self, findings: Iterable[Finding]) -> list[Finding]:
+    def weighed(self, depths: Mapping[str, int], others: Iterable[Finding], finding: Finding, *, taken_out: bool = False) -> dict[str, int]:
+        """`depths` after a finding has joined the others, or was taken out from among them.
+
+        A depth is how many other findings explain one without being explained by it in turn. It depends on what never
+        changes of a finding, so that each pair is looked at once and not again with every report.
+        """
+        changed = dict(depths)
+        own = 0
+        for other in others:
+            explains, explained = self._graph.explains(finding, other), self._graph.explains(other, finding)
+            if explains and not explained:
+                changed[other.key] += -1 if taken_out else 1
+            own += explained and not explains
+        if taken_out:
+            del changed[finding.key]
+        else:
+            changed[finding.key] = own
+        return changed
+
+    def causes_first(self, findings: Iterable[Finding], depths: Mapping[str, int]) -> list[Finding]:
         """The findings in order: what nothing else explains first, then the worst, surest, earliest and most particular place."""
-        findings = list(findings)
-        explained = {f.key: self._depth(f, findings) for f in findings}
-        return sorted(findings, key=lambda f: (explained[f.key], *_rank(f)))
-
-    def _depth(self, finding: Finding, findings: Sequence[Finding]) -> int:
-        """How many other findings explain it without being explained by it in turn."""
-        return sum(self._graph.explains(other, finding) and not self._graph.explains(finding, other) for other in findings)
+        return sorted(findings, key=lambda f: (depths[f.key], *_rank(f)))
 
 
 def _rank(finding: Finding) -> tuple[int, int, int, int, str]:
-    lasting = finding.cleared_ns is not None
+    cleared = finding.cleared_ns is not None
     worse_first = -SEVERITIES.index(finding.severity)
     surer_first = -CERTAINTIES.index(finding.certainty)
-    return (worse_first + lasting, surer_first, finding.since_ns, -finding.unit.place.count("/"), finding.key)
+    return (worse_first + cleared, surer_first, finding.since_ns, -finding.unit.place.count("/"), finding.key)

@@ -6,11 +6,15 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from daemon import messages, metrics
-from daemon.bus.bus import Bus, Record, TopicPartition
+from daemon.bus.bus import Bus, BusError, Record, TopicPartition
 from daemon.correlate.correlator import Correlator, Open
 from daemon.correlate.graph import CausalityGraph
 from daemon.correlate.grouping import Grouping
@@ -21,10 +25,12 @@ from daemon.records import Incident, IncidentState, Label
 from daemon.settings import Settings
 from daemon.store.packing import pack, unpack
 from daemon.store.store import Lease, Store
-from detectors.finding import Severity
+from detectors.finding import Finding, Severity
 
 log = logging.getLogger(__name__)
 
+LAG_EVERY_S = 5.0
+"""Wall seconds between looks at how far behind it is."""
 SAVE_EVERY_S = 2.0
 """Progress without findings is saved this often (wall time); findings are saved at once."""
 
@@ -38,6 +44,7 @@ class CorrelateStage:
         self._bus = bus
         self._store = store
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self._bus_outlives_us = settings.bus.driver != "memory"
         tuning = settings.correlation
         self._correlator = _correlator(settings, knowledge)
         self._watermark = Watermark(
@@ -49,6 +56,8 @@ class CorrelateStage:
         self._lease: Lease | None = None
         self._saved_s = 0.0
         self._dirty = False
+        self._lag, self._lag_due_s = 0, 0.0
+        self._shown: set[tuple[str, ...]] = set()
         self._subscription = bus.subscribe(["findings", "feedback"], "correlate", on_assign=self._assigned, on_revoke=self._revoked)
 
     @property
@@ -59,6 +68,7 @@ class CorrelateStage:
     def step(self, timeout_s: float) -> int:
         """Takes in what has arrived and relays the outbox; the number of records read."""
         records = self._subscription.poll(timeout_s)
+        self._measure_lag()
         if self._lease is None:
             return 0
         changed: dict[str, Incident] = {}
@@ -73,19 +83,31 @@ class CorrelateStage:
 
     def close(self) -> None:
         """Saves and leaves."""
-        if self._lease is not None and self._dirty:
-            self._save({}, [])
-        self.abandon()
+        try:
+            if self._lease is not None and self._dirty:
+                self._save({}, [])
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Leaves without saving: the next one goes on from what was saved before."""
         self._lease = None
+        self._show(set())
         self._subscription.close()
 
     def status(self) -> dict[str, Any]:
         """Lag and open incidents, for `shiftwatch status`."""
-        lasting = sum(o.incident.state is not IncidentState.RESOLVED for o in self._correlator.known.values())
-        return {"lag": sum(self._subscription.lag().values()), "active": self._lease is not None, "incidents": lasting}
+        lasting = sum(o.incident.state is not IncidentState.RESOLVED for o in list(self._correlator.known.values()))
+        return {"lag": self._lag, "active": self._lease is not None, "incidents": lasting}
+
+    def _measure_lag(self) -> None:
+        """Here and not where it is asked for: a subscription belongs to the thread that polls it."""
+        if time.monotonic() < self._lag_due_s:
+            return
+        self._lag_due_s = time.monotonic() + LAG_EVERY_S
+        with suppress(BusError):  # a broker that cannot be reached; polling goes on
+            self._lag = sum(self._subscription.lag().values())
+            metrics.STAGE_LAG.labels(stage=self.name).set(self._lag)
 
     def _pending_dirty(self, records: list[Record]) -> bool:
         self._dirty = self._dirty or bool(records)
@@ -101,6 +123,7 @@ class CorrelateStage:
                 time.time_ns(), "correlate", f"{record.topic} {record.partition}/{record.offset}", str(error), record.value
             )
             self._bus.publish("dead-letters", "correlate", messages.encode(letter))
+            self._bus.flush(30.0)
             return
         if isinstance(message, FindingReport):
             if not self._watermark.is_repeat(message.stream, message.at_ns):
@@ -108,8 +131,19 @@ class CorrelateStage:
         elif isinstance(message, Progress):
             self._watermark.advance(message.stream, message.at_ns, time.time_ns())
         elif isinstance(message, Label):
-            labels.append(message)
-            changed.update((incident.id, incident) for incident in self._correlator.label(message))
+            self._take_label(message, changed, labels)
+
+    def _take_label(self, label: Label, changed: dict[str, Incident], labels: list[Label]) -> None:
+        """A label on an incident that has become part of another one is one on that other one."""
+        known = self._store.incident(label.incident)
+        while known is not None and known.merged_into:
+            label = replace(label, incident=known.merged_into)
+            known = self._store.incident(label.incident)
+        if known is None and label.incident not in changed:
+            log.warning("label for an unknown incident refused incident=%s who=%s", label.incident, label.who)
+            return
+        labels.append(label)
+        changed.update((incident.id, incident) for incident in self._correlator.label(label))
 
     def _apply_due(self, changed: dict[str, Incident]) -> None:
         watermark_ns = self._watermark.now_ns(time.time_ns())
@@ -143,8 +177,7 @@ class CorrelateStage:
                 dedup = f"{incident.id}/{incident.revision}"
                 self._store.enqueue(connection, "incidents", incident.id, dedup, messages.encode(incident))
             for label in labels:
-                if self._store.incident(label.incident) is not None:
-                    self._store.put_label(connection, label)
+                self._store.put_label(connection, label)
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())
         self._subscription.commit(self._offsets)
         self._saved_s, self._dirty = time.monotonic(), False
@@ -171,8 +204,11 @@ class CorrelateStage:
         state = unpack(saved.state)
         self._pending = [_as_report(text) for text in state["pending"]]
         self._watermark.restore(state["watermark"], time.time_ns())
-        self._correlator.known = {key: _as_open(incident, findings) for key, (incident, findings) in state["known"].items()}
+        self._correlator.restore(_as_known(incident, findings) for incident, findings in state["known"].values())
+        self._count()
         self._offsets = {}
+        if not self._bus_outlives_us:  # offsets of another process's bus mean nothing; what is read again is recognised
+            return {}
         for name, offset in saved.offsets.items():
             topic, partition = name.rsplit("/", 1)
             self._offsets[TopicPartition(topic, int(partition))] = offset
@@ -181,16 +217,23 @@ class CorrelateStage:
     def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
         if any(tp.topic == "findings" for tp in partitions):
             self._lease = None
+            self._show(set())
             log.info("correlate stands by")
 
     def _count(self) -> None:
-        metrics.INCIDENTS.clear()
-        metrics.INCIDENT.clear()
-        for entry in self._correlator.known.values():
-            incident = entry.incident
-            if incident.state is not IncidentState.RESOLVED:
-                metrics.INCIDENTS.labels(severity=incident.severity, state=incident.state).inc()
-                metrics.INCIDENT.labels(incident.id, incident.severity, incident.condition, incident.cause_place).set(1)
+        """Series change one by one and are never all gone for a moment: an alert rule would see its incident end and begin."""
+        lasting = [o.incident for o in self._correlator.known.values() if o.incident.state is not IncidentState.RESOLVED]
+        numbers = Counter((incident.severity, incident.state) for incident in lasting)
+        for severity, state in product(Severity, (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)):
+            metrics.INCIDENTS.labels(severity=severity, state=state).set(numbers[severity, state])
+        self._show({(i.id, i.severity, i.condition, i.cause_place) for i in lasting})
+
+    def _show(self, shown: set[tuple[str, ...]]) -> None:
+        for labels in self._shown - shown:
+            metrics.INCIDENT.remove(*labels)
+        for labels in shown - self._shown:
+            metrics.INCIDENT.labels(*labels).set(1)
+        self._shown = shown
 
 
 def _order(report: FindingReport) -> tuple[int, int, int, str]:
@@ -218,9 +261,8 @@ def _as_report(text: str) -> FindingReport:
     return message
 
 
-def _as_open(incident: str, findings: list[str]) -> Open:
+def _as_known(incident: str, findings: list[str]) -> tuple[Incident, list[Finding]]:
     decoded = messages.decode(incident.encode())
     if not isinstance(decoded, Incident):
         raise MessageError("state of the correlate stage holds something else than incidents")
-    reports = [_as_report(text) for text in findings]
-    return Open(decoded, {report.finding.key: report.finding for report in reports})
+    return decoded, [_as_report(text).finding for text in findings]

@@ -12,10 +12,11 @@ from string import Template
 from daemon.demo import geometry
 
 PERIOD_S = geometry.LUMISECTION_NS / 1e9
+JUDGED_SOURCES = ("dqm", "hv", "daq", "disks")
 SILENT_AFTER_WALL_S = 6.0
 """At the speed of the demo a busy machine looks like a silent source sooner than in earnest."""
 TEMPLATE = "demo_template.toml"
-DATABASE = "demo.db"
+CONFIGURATION, CHANNELS, DATABASE = "demo.toml", "high_voltage.csv", "demo.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Endpoints:
     daemon_port: int
 
 
-def configuration_text(endpoints: Endpoints, origin: ClockOrigin, folder: Path) -> str:
-    """The whole file (TOML): the template beside this module with addresses, clock and cabling filled in."""
+def write_configuration(endpoints: Endpoints, origin: ClockOrigin, folder: Path) -> Path:
+    """Writes the configuration and the list of high-voltage channels that it names into the folder; its path."""
+    channels = folder / CHANNELS
+    channels.write_text("\n".join(["name,quantity", *_high_voltage_channels()]) + "\n", encoding="utf-8")
     template = Template(files("daemon.demo").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    return template.substitute(
+    text = template.substitute(
         experiment=geometry.EXPERIMENT,
         speed=origin.speed,
         origin_wall_ns=origin.wall_ns,
@@ -50,14 +53,23 @@ def configuration_text(endpoints: Endpoints, origin: ClockOrigin, folder: Path) 
         daemon_port=endpoints.daemon_port,
         root_files=json.dumps(f"{endpoints.dqm_folder}/DQM_*.root"),
         smart_files=json.dumps(f"{endpoints.smart_folder}/*.json"),
+        channels_file=json.dumps(str(channels)),
         epics_port=endpoints.epics_port,
         http_port=endpoints.http_port,
         period_s=PERIOD_S,
         disk_period_s=5 * PERIOD_S,
         silent_after_s=SILENT_AFTER_WALL_S * geometry.SPEED,
-        crate=geometry.CRATE,
         cabling="\n".join(_cabling()),
     )
+    path = folder / CONFIGURATION
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _high_voltage_channels() -> Iterator[str]:
+    for channel in geometry.CHANNELS:
+        for quantity in ("VMon", "IMon", "Status"):
+            yield f"{geometry.CRATE}:{channel.name}:{quantity},{quantity}"
 
 
 def _cabling() -> Iterator[str]:

@@ -9,9 +9,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import tzinfo
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -21,7 +22,7 @@ import urllib3
 from tqdm import tqdm
 
 from daemon.demo import truth
-from daemon.demo.configuration import DATABASE, ClockOrigin, Endpoints, configuration_text
+from daemon.demo.configuration import DATABASE, JUDGED_SOURCES, ClockOrigin, Endpoints, write_configuration
 from daemon.demo.console import Console
 from daemon.demo.geometry import SPEED
 from daemon.demo.processes import Child, DemoError, until
@@ -30,6 +31,10 @@ from daemon.store.store import Store
 EXPERIMENT, DAEMON = "simulated experiment", "daemon"
 DAEMON_ARGUMENTS = ("-m", "daemon", "run")
 START_TIMEOUT_S = 60.0
+LEARN_TIMEOUT_S = 180.0
+STATUS_TIMEOUT_S = 5.0
+MARGIN_S = 20.0
+"""Wall time for starting, so that the data do not come from the future at the end."""
 SETTLE_S = 2.0
 """Wall time that the daemon gets after the end of the data to say its last."""
 
@@ -41,7 +46,7 @@ class Session:
         self._folder = folder
         self._daemon_arguments = daemon_arguments or DAEMON_ARGUMENTS
         wall_ns = time.time_ns()
-        self._origin = ClockOrigin(wall_ns, wall_ns - int(duration_s * 1e9 * SPEED), SPEED)
+        self._origin = ClockOrigin(wall_ns, wall_ns - int((duration_s + MARGIN_S) * 1e9 * SPEED), SPEED)
         self.lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
         clock = ["--origin-wall-ns", str(self._origin.wall_ns), "--origin-data-ns", str(self._origin.data_ns)]
         schedule = ["--duration-s", str(duration_s), "--seed", str(seed), "--hold"]
@@ -55,17 +60,17 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Returns when the daemon is ready and faults may come. Raises DemoError."""
+    def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Returns when the daemon has learned what is normal and faults may come; says how far it is. Raises DemoError."""
         ready = self._wait_for_experiment()
         port = free_port()
         endpoints = Endpoints(ready["dqm"], ready["smart"], ready["epics_port"], ready["http_port"], port)
-        config = self._folder / "demo.toml"
-        config.write_text(configuration_text(endpoints, self._origin, self._folder), encoding="utf-8")
+        config = write_configuration(endpoints, self._origin, self._folder)
         daemon = Child(DAEMON, [*self._daemon_arguments, "-c", str(config), "--json"], self._folder / "daemon.log", self.lines)
         self._children.append(daemon)
-        self._wait_for_daemon(daemon, f"http://127.0.0.1:{port}/readyz")
-        self._experiment.tell("go")
+        with urllib3.PoolManager(retries=False, timeout=STATUS_TIMEOUT_S) as pool:
+            self._wait_for_daemon(daemon, pool, f"http://127.0.0.1:{port}", progress)
+        self._experiment.tell("learned")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """What happens and what the daemon says, as (process, object), until the experiment has ended. Raises DemoError."""
@@ -115,19 +120,31 @@ class Session:
                 return event
         raise self._experiment.failure(f"is not ready after {START_TIMEOUT_S:g} s")
 
-    def _wait_for_daemon(self, daemon: Child, url: str) -> None:
-        deadline_s = time.monotonic() + START_TIMEOUT_S
-        with urllib3.PoolManager(retries=False, timeout=1.0) as pool:
-            while time.monotonic() < deadline_s:
-                if daemon.exit_code is not None:
-                    raise daemon.failure(f"did not start, exit code {daemon.exit_code}")
-                try:
-                    if pool.request("GET", url).status == 200:
-                        return
-                except urllib3.exceptions.HTTPError:
-                    pass  # it does not listen yet
-                time.sleep(0.1)
-        raise daemon.failure(f"is not ready after {START_TIMEOUT_S:g} s")
+    def _wait_for_daemon(self, daemon: Child, pool: urllib3.PoolManager, url: str, progress: Callable[[str], None]) -> None:
+        """Until no detector is learning any more."""
+        deadline_s = time.monotonic() + LEARN_TIMEOUT_S
+        missing = ["starting"]
+        while time.monotonic() < deadline_s:
+            if daemon.exit_code is not None:
+                raise daemon.failure(f"did not start, exit code {daemon.exit_code}")
+            try:
+                if pool.request("GET", f"{url}/readyz").status == HTTPStatus.OK:
+                    missing = still_learning(json.loads(pool.request("GET", f"{url}/status").data))
+            except urllib3.exceptions.HTTPError:
+                pass  # it does not listen yet
+            if not missing:
+                return
+            progress(missing[0])
+            time.sleep(0.2)
+        raise daemon.failure(f"is not ready after {LEARN_TIMEOUT_S:g} s: {missing[0]}")
+
+
+def still_learning(status: dict[str, Any]) -> list[str]:
+    """What of the experiment the daemon has not seen or learned yet, by its own status; empty when it watches all of it."""
+    streams = [stream for stage in status["stages"] for stream in stage.get("streams", ())]
+    seen = {stream["stream"].partition("#")[0] for stream in streams if stream["rows"]}
+    unseen = [f"{source}: nothing yet" for source in JUDGED_SOURCES if source not in seen]
+    return unseen + [f"{stream['stream']}: {stream['state']}" for stream in streams if stream["rows"] and stream["state"] != "watching"]
 
 
 def _decoded(name: str, line: str) -> dict[str, Any]:
@@ -170,8 +187,7 @@ def _run(folder: Path, duration_s: float, seed: int, *, as_json: bool, zone: tzi
         console = Console(write, zone, as_json=as_json)
         with Session(folder, duration_s, seed) as session, _ended_by_signals():
             try:
-                session.start()
-                bar.set_description("learning")
+                session.start(lambda said: bar.set_description(said[:40]))
                 for name, event in session.events():
                     _take(console, bar, name, event)
             except KeyboardInterrupt:

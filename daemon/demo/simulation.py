@@ -25,6 +25,8 @@ from daemon.demo.histograms import write_root_file
 from daemon.demo.ioc import SoftIoc
 from daemon.demo.schedule import Schedule, ScheduleError, make_schedule
 
+LEARNED_MARGIN = 5
+"""Lumisections from the release to the first fault where everything has been learned."""
 DISK_EVERY = 5
 """Lumisections between two readings of the disks."""
 TRANSITION_DELAY_NS = 1_000_000_000
@@ -48,7 +50,7 @@ class Simulation:
         self._say = say
         self._origin_ns = clock.now_ns() // LUMISECTION_NS * LUMISECTION_NS + LUMISECTION_NS // 2
         self._step = 0
-        self._scheduled_step: int | None = None
+        self._scheduled = 0
         self._released = threading.Event()
         self.experiment = Experiment(seed, self._origin_ns)
         self.ioc = SoftIoc(self._origin_ns)
@@ -66,8 +68,10 @@ class Simulation:
         folders = {"dqm": str(self._dqm), "smart": str(self._smart)}
         self._tell("ready", **folders, epics_port=self.ioc.port, http_port=self.exporter.port)
 
-    def release(self) -> None:
-        """The schedule begins with the next lumisection."""
+    def release(self, *, learned: bool = False) -> None:
+        """The schedule begins with the next lumisection; shortly before its first fault where all has been learned already."""
+        if learned and self._schedule.faults:
+            self._scheduled = max(0, self._schedule.faults[0].start - LEARNED_MARGIN)
         self._released.set()
 
     def run(self, stop: threading.Event, *, linger: bool = False) -> None:
@@ -82,7 +86,7 @@ class Simulation:
             if wait_s > 0 and self._clock.wait(wait_s, stop):
                 break
             self.step()
-            if not ended and self._scheduled_step == self._schedule.lumisections:
+            if not ended and self._scheduled > self._schedule.lumisections:
                 ended = True
                 self._tell("ended")
 
@@ -95,9 +99,9 @@ class Simulation:
         self.ioc.post(shown.high_voltage)
         if self._step % DISK_EVERY == 1:
             self.experiment.drives.write(self._smart, self.time_ns)
-        if self._released.is_set() and self._scheduled_step != self._schedule.lumisections:
-            self._scheduled_step = 0 if self._scheduled_step is None else self._scheduled_step + 1
-            self._follow_schedule(self._scheduled_step)
+        if self._released.is_set() and self._scheduled <= self._schedule.lumisections:
+            self._follow_schedule(self._scheduled)
+            self._scheduled += 1
         self.ioc.post(self.experiment.crate.transitions(self.time_ns + TRANSITION_DELAY_NS))
 
     def close(self) -> None:
@@ -157,7 +161,7 @@ def _print(event: dict[str, Any]) -> None:
 
 def _release_on_line(simulation: Simulation) -> None:
     sys.stdin.readline()
-    simulation.release()
+    simulation.release(learned=True)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,6 +66,13 @@ class FindingBook:
             del self._active[key]
             return replace(known, last_ns=event.last_ns, cleared_ns=event.cleared_ns)
         return known
+
+    def end_others(self, detectors: Collection[str], at_ns: int) -> list[Finding]:
+        """Ends what was found by detectors that are no longer configured: nobody else would."""
+        ended = [finding for finding in self._active.values() if not set(finding.detectors) & set(detectors)]
+        for finding in ended:
+            del self._active[finding.key]
+        return [replace(finding, cleared_ns=max(at_ns, finding.last_ns)) for finding in ended]
 
     def state(self) -> list[str]:
         """What lasts, as texts."""

@@ -31,12 +31,12 @@ class RuleJudge:
         judged = breaches.judged & ~muted[:, None]
         bad = breaches.holds & judged
         events = []
-        for episode in self._episodes.advance(breaches.units, bad, judged, frame.time_ns):
+        for episode in self._episodes.advance(breaches.units, bad, judged, frame.time_ns, ~muted):
             evidence = None
             if episode.cleared_ns is None:
                 evidence = self._rule.explain(frame, episode.row, episode.index)
             events.append(_event(episode, self.name, evidence=evidence))
-        bad_rows: NDArray[np.bool_] = bad.any(axis=1)
+        bad_rows = np.asarray(bad.any(axis=1))
         return events, bad_rows
 
     def state(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class DetectorJudge:
             self._event(frame, episode, tail, alpha, calibration)
             for episode in self._episodes.advance(scores.units, bad, judged, frame.time_ns)
         ]
-        bad_rows: NDArray[np.bool_] = bad.any(axis=1)
+        bad_rows = np.asarray(bad.any(axis=1))
         self._learner.learn(frame, ~muted & ~broken & ~bad_rows)
         return events
 

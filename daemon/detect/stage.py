@@ -12,6 +12,7 @@ import socket
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from collectors.conditions import ConditionHistory
 from collectors.frame import Frame, Layout
 from collectors.wire import Block, UnknownLayout, WireError, decode, decode_layout
 from daemon import messages, metrics
-from daemon.bus.bus import Bus, NotAssigned, Record, TopicPartition
+from daemon.bus.bus import Bus, BusError, NotAssigned, Record, TopicPartition, read_existing
 from daemon.detect.watch import StreamWatch
 from daemon.messages import DeadLetter, Progress
 from daemon.settings import Settings
@@ -32,6 +33,10 @@ SAVE_EVERY_S = 10.0
 """Wall seconds between snapshots of state."""
 SAVE_EVERY_BLOCKS = 2000
 """Blocks after which state is saved anyway, so that a fast replay has little to do again after a crash."""
+READ_EXISTING_S = 30.0
+"""How long it may take to read the layouts and conditions that are there, before the first block is judged."""
+LAG_EVERY_S = 5.0
+"""Wall seconds between looks at how far behind it is."""
 HOLD_S = 5.0
 """How long a block waits for its layout, or for conditions up to its time (wall time; a replay waits for ever)."""
 
@@ -54,6 +59,7 @@ class DetectStage:
         self._bus = bus
         self._store = store
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
+        self._bus_outlives_us = settings.bus.driver != "memory"
         self._hold_s = float("inf") if wait_for_conditions else HOLD_S
         self._layouts: dict[str, Layout] = {}
         self._conditions = ConditionHistory()
@@ -65,18 +71,22 @@ class DetectStage:
         self._leases: dict[int, Lease] = {}
         self._saved_s = time.monotonic()
         self._unsaved = 0
+        self._lag, self._lag_due_s = 0, 0.0
+        self._begun = False
         self._reference = bus.subscribe(["layouts", "conditions"], None)
         self._frames = bus.subscribe(["frames"], "detect", on_assign=self._assigned, on_revoke=self._revoked)
 
     def step(self, timeout_s: float) -> int:
         """Takes in what has arrived; the number of records read."""
-        references = self._reference.poll(0.0)
+        references = self._reference.poll(0.0) if self._begun else read_existing(self._reference, READ_EXISTING_S)
+        self._begun = True
         for record in references:
             self._take_reference(record)
         holding = any(self._held.values())
         records = self._frames.poll(0.0 if references or (holding and self._expected) else timeout_s)
         for record in records:
             self._held[record.partition].append(Held(record, time.monotonic()))
+        self._measure_lag()
         judged = sum(self._judge_due(partition) for partition in list(self._held))
         if not records and not references and not judged and holding:
             time.sleep(min(timeout_s, 0.01))  # what is held waits for another topic
@@ -97,8 +107,10 @@ class DetectStage:
 
     def close(self) -> None:
         """Saves and leaves."""
-        self.save()
-        self.abandon()
+        try:
+            self.save()
+        finally:
+            self.abandon()
 
     def abandon(self) -> None:
         """Leaves without saving: the next one goes on from what was saved before."""
@@ -192,8 +204,10 @@ class DetectStage:
                 watch = StreamWatch(stream, self._settings)
                 watch.restore(state)
                 self._watches[tp.partition][stream] = watch
-            offsets[tp] = self._offsets[tp.partition] = saved.offsets["frames"]
-        log.info("detect assigned partitions=%s restored=%d", sorted(tp.partition for tp in partitions), len(offsets))
+            if self._bus_outlives_us:  # else they are of another process's bus; what is read again is recognised
+                offsets[tp] = self._offsets[tp.partition] = saved.offsets["frames"]
+        restored = sum(len(self._watches[tp.partition]) for tp in partitions)
+        log.info("detect assigned partitions=%s streams_restored=%d", sorted(tp.partition for tp in partitions), restored)
         return offsets
 
     def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -214,6 +228,14 @@ class DetectStage:
 
     def status(self) -> dict[str, Any]:
         """Lag and what each stream is at, for `shiftwatch status`."""
-        lag = sum(self._frames.lag().values())
-        streams = [watch.status() for watches in self._watches.values() for watch in watches.values()]
-        return {"lag": lag, "held": sum(len(queue) for queue in self._held.values()), "streams": streams}
+        streams = [watch.status() for watches in list(self._watches.values()) for watch in list(watches.values())]
+        return {"lag": self._lag, "held": sum(len(queue) for queue in list(self._held.values())), "streams": streams}
+
+    def _measure_lag(self) -> None:
+        """Here and not where it is asked for: a subscription belongs to the thread that polls it."""
+        if time.monotonic() < self._lag_due_s:
+            return
+        self._lag_due_s = time.monotonic() + LAG_EVERY_S
+        with suppress(BusError):  # a broker that cannot be reached; polling goes on
+            self._lag = sum(self._frames.lag().values())
+            metrics.STAGE_LAG.labels(stage=self.name).set(self._lag)

@@ -39,6 +39,11 @@ class UpkeepRule:
         self._vanished: dict[str, tuple[int, str]] = {}
         self._late_ns = 0
         self._begun_ns = 0
+        self._clock_problem = ""
+
+    def begin(self, at_ns: int) -> None:
+        """A producer was started, perhaps again: while it was down the source may well have been there."""
+        self._begun_ns = at_ns
 
     def see(self, layout: Layout, at_ns: int) -> None:
         """Takes note of the columns that are there."""
@@ -59,14 +64,20 @@ class UpkeepRule:
         self._late_ns = behind_ns
 
     def judge(self, at_ns: int, heard_ns: int, problem: str, *, fresh: bool) -> list[Event]:
-        """What began or ended by `at_ns`; the newest row of the source is of `heard_ns`; `fresh` where data came just now."""
+        """What began or ended by `at_ns`; the newest row of the source is of `heard_ns`; `fresh` where data came just now.
+
+        `problem` is that of a heartbeat; blocks of data say nothing of it.
+        """
         self._begun_ns = self._begun_ns or at_ns
-        silent_since_ns = heard_ns or self._begun_ns
+        if not fresh:
+            self._clock_problem = problem if problem.startswith(CLOCK_PROBLEM) else ""
+        silence = self._standing["source_silent"]
+        silent_since_ns = max(heard_ns, silence.since_ns if silence.raised_ns else self._begun_ns)
         silent = bool(self._silence_ns) and at_ns - silent_since_ns > self._silence_ns and not (fresh and not self._late_ns)
         went_back = self._late_ns > self._skew_ns
         holds = {
             "source_silent": silent_since_ns if silent else 0,
-            "clock_off": at_ns if went_back or problem.startswith(CLOCK_PROBLEM) else 0,
+            "clock_off": at_ns if went_back or self._clock_problem else 0,
             "channel_vanished": min((since for since, _ in self._vanished.values()), default=0),
         }
         return [event for condition, since_ns in holds.items() for event in self._change(condition, since_ns, at_ns, problem)]
@@ -79,6 +90,7 @@ class UpkeepRule:
             "vanished": {name: list(entry) for name, entry in self._vanished.items()},
             "late_ns": self._late_ns,
             "begun_ns": self._begun_ns,
+            "clock_problem": self._clock_problem,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -87,6 +99,7 @@ class UpkeepRule:
         self._names = set(state["names"])
         self._vanished = {name: (int(entry[0]), str(entry[1])) for name, entry in state["vanished"].items()}
         self._late_ns, self._begun_ns = int(state["late_ns"]), int(state["begun_ns"])
+        self._clock_problem = str(state["clock_problem"])
 
     def _change(self, condition: str, since_ns: int, at_ns: int, problem: str) -> list[Event]:
         standing = self._standing[condition]
@@ -105,7 +118,7 @@ class UpkeepRule:
             because = f": {problem}" if problem else ""
             return Evidence(f"{self._source} has sent nothing for {silent_s:.0f} s{because}")
         if condition == "clock_off":
-            text = problem or f"rows came that are {self._late_ns / 1e9:.0f} s older than the newest; they are not judged"
+            text = self._clock_problem or f"rows came that are {self._late_ns / 1e9:.0f} s older than the newest; they are not judged"
             return Evidence(f"The clock of {self._source} is wrong: {text}")
         gone = sorted(self._vanished)
         named = ", ".join(gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")

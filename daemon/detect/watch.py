@@ -13,7 +13,7 @@ from collectors.frame import Frame, Kind, Layout, Updates
 from collectors.wire import END_OF_STREAM_NS, Block
 from daemon import metrics
 from daemon.detect.findings import FindingBook
-from daemon.detect.judges import build_judges
+from daemon.detect.judges import DetectorJudge, RuleJudge, build_judges
 from daemon.detect.upkeep import UpkeepRule
 from daemon.messages import FindingReport
 from daemon.settings import Mute, Settings
@@ -44,17 +44,18 @@ class StreamWatch:
         self._catching_up = False  # a producer that was started again may begin with what it had sent before
         self._rows = 0
         self._layout: Layout | None = None
+        self._names_checked = True
 
     def judge(self, block: Block, conditions: ConditionHistory) -> list[FindingReport]:
         """What there is to say after a block; `progress_ns` is how far the stream has been judged then."""
         if self._is_repeat(block):
             metrics.REPEATED_BLOCKS.labels(source=self.source).inc()
             return []
-        reports: list[FindingReport] = []
+        reports = self._end_orphans(block.complete_ns)
         if isinstance(block.content, Updates):
             log.warning("updates cannot be judged, align them first source=%s", self.source)
         elif block.content is not None and len(block.content):
-            reports = self._judge_frame(block.content, conditions)
+            reports += self._judge_frame(block.content, conditions)
         if block.complete_ns < END_OF_STREAM_NS:
             reports += self._keep_up(block)
         self.progress_ns = max([self.progress_ns, block.complete_ns, *(report.at_ns for report in reports)])
@@ -72,7 +73,7 @@ class StreamWatch:
             "rows": self._rows,
             "upkeep": self._upkeep.state(),
             "book": self._book.state(),
-            "judges": {judge.name: judge.state() for judge in (*self._rules, *self._detectors)},
+            "judges": {judge.name: judge.state() for judge in self._judges()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -83,7 +84,8 @@ class StreamWatch:
         self._catching_up = bool(state["catching_up"])
         self._upkeep.restore(state["upkeep"])
         self._book.restore(state["book"])
-        for judge in (*self._rules, *self._detectors):
+        self._names_checked = False
+        for judge in self._judges():
             if judge.name in state["judges"]:
                 judge.restore(state["judges"][judge.name])
 
@@ -93,11 +95,16 @@ class StreamWatch:
         needs = "; ".join(text for text in learning if text)
         return {"stream": self.stream, "rows": self._rows, "findings": self._book.active, "state": needs or "watching"}
 
+    def _judges(self) -> list[RuleJudge | DetectorJudge]:
+        return [*self._rules, *self._detectors]
+
     def _is_repeat(self, block: Block) -> bool:
         identity = block.identity
         if (identity.epoch, identity.sequence) <= (self._epoch, self._sequence):
             return True
-        self._catching_up |= 0 <= self._epoch < identity.epoch
+        if self._epoch < identity.epoch:
+            self._catching_up |= self._epoch >= 0
+            self._upkeep.begin(min(block.complete_ns, END_OF_STREAM_NS))
         self._epoch, self._sequence = identity.epoch, identity.sequence
         return False
 
@@ -146,11 +153,20 @@ class StreamWatch:
         return muted
 
     def _keep_up(self, block: Block) -> list[FindingReport]:
-        """Silence is that of the whole source, so only its own stream tells of it, not those of its parts."""
-        heard_ns = block.complete_ns if "#" in self.stream else max(self._last_row_ns, block.newest_ns)
-        fresh = block.content is not None
-        events = self._upkeep.judge(block.complete_ns, heard_ns, block.problem, fresh=fresh)
+        """Silence and the clock are those of the whole source, so only its own stream tells of them, not those of its parts."""
+        is_part = "#" in self.stream
+        heard_ns = block.complete_ns if is_part else max(self._last_row_ns, block.newest_ns)
+        problem = "" if is_part else block.problem
+        events = self._upkeep.judge(block.complete_ns, heard_ns, problem, fresh=block.content is not None)
         return [self._report(event.at_ns, self._book.take(event)) for event in events]
+
+    def _end_orphans(self, at_ns: int) -> list[FindingReport]:
+        """What a detector had found that was taken out of the configuration while the daemon was down."""
+        if self._names_checked or at_ns >= END_OF_STREAM_NS:
+            return []
+        self._names_checked = True
+        ended = self._book.end_others({self._upkeep.name, *(judge.name for judge in self._judges())}, at_ns)
+        return [self._report(at_ns, finding) for finding in ended]
 
     def _report(self, at_ns: int, finding: Finding) -> FindingReport:
         return FindingReport(self.stream, max(at_ns, self.progress_ns + 1), finding)

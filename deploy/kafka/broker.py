@@ -60,6 +60,8 @@ def fetch_jars() -> Path:
     """Folder with Kafka's jars; fetched by Maven where they are not there yet. Raises BrokerError."""
     home = _home()
     libs = _libs(home)
+    if libs.is_dir():
+        return libs
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("w") as lock:  # two test runs at once must not fetch into one folder
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -208,7 +210,7 @@ class KafkaBroker:
     def _format(self, libs: Path, properties: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         tool = ["java", *_LOGGING, "-cp", f"{libs}/*", "kafka.tools.StorageTool"]
-        command = [*tool, "format", "-t", cluster, "-c", str(properties)]
+        command = [*tool, "format", f"--cluster-id={cluster}", "-c", str(properties)]  # an id may begin with a hyphen
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode != 0:
             raise BrokerError(f"formatting {self._folder} failed: {(done.stdout + done.stderr).strip()[-2000:]}")

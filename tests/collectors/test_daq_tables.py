@@ -1,129 +1,18 @@
-"""Recorded DAQ snapshots: tables of a small DAQ made here, what cannot be read, and the recorded tables of a real one."""
+"""Recorded DAQ snapshots: tables of a small DAQ made here, and the recorded tables of a real one."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from collectors.collector import Collected, CollectError, Collector, Origin, Rejected
+from collectors.collector import Collector, Origin
 from collectors.daq_tables import DaqTablesCollector, DaqTablesOptions
-from collectors.frame import Channel, Frame, Kind, Quality
-
-FIRST_MS = 1_500_000_000_000
-Rows = list[dict[str, object]]
-NORMAL: dict[str, dict[str, object]] = {
-    "global": {
-        "seq": "a",
-        "levelZeroState": "Running",
-        "daqState": "Running",
-        "lhcBeamMode": "RAMP",
-        "fb.rate": 700.0,
-        "daqAggregatorProducer": "1.9",
-    },
-    "bu_summary": {"n_bu": 3, "n_Enabled": 2, "n_Mist": 1, "numFUsHLT": 30},
-    "subsystem": {"status": "Running"},
-    "partition": {"masked": False, "ttsState": "R_8", "tcds_pm_ttsState": "R_8", "percentWarning": 0.5, "percentBusy": 0},
-    "ru": {
-        "stateName": "Enabled",
-        "errorMsg": "",
-        "masked": False,
-        "requests": 4,
-        "fragmentsInRU": 2,
-        "incompleteSuperFragmentCount": 0,
-        "rate": 700,
-    },
-    "fed": {
-        "ttsState": "R_8",
-        "percentBackpressure": 0.0,
-        "percentWarning": 0.0,
-        "percentBusy": 0.0,
-        "eventCounter": 123456789,
-        "ruFedDataCorruption": 0,
-        "ruFedOutOfSync": 0,
-        "ruFedWithoutFragments": False,
-        "frlMasked": False,
-        "fmmMasked": False,
-        "hasSLINK": True,
-        "hasTTS": True,
-        "dependent_feds": "",
-    },
-}
-
-
-def snapshot(time_ms: int) -> dict[str, Rows]:
-    """Two strip FEDs on one readout unit, and a pixel FED behind pseudo-FED 11200 on another."""
-
-    def row(table: str, **values: object) -> dict[str, object]:
-        return {"t_ms": time_ms, **NORMAL[table], **values}
-
-    strips: dict[str, object] = {"partition": "TOB", "subsystem": "TRACKER", "ru": "ru-a"}
-    pixel: dict[str, object] = {"partition": "BPIXP", "subsystem": "PIXEL"}
-    behind: dict[str, object] = {"ttsState": "", "hasTTS": False, "fmmMasked": True, "dependent_feds": "11200", "ru": "ru-b"}
-    return {
-        "global": [row("global", levelZeroStateEntry=time_ms - 5000, **{"bu.fuOutputBandwidthInMB": 50.0})],
-        "bu_summary": [row("bu_summary")],
-        "subsystem": [row("subsystem", name="TRACKER"), row("subsystem", name="PIXEL", status="FixingSoftError")],
-        "partition": [
-            row("partition", name="TOB", subsystem="TRACKER"),
-            row("partition", name="BPIXP", subsystem="PIXEL", ttsState="", tcds_pm_ttsState="W_1"),
-        ],
-        "ru": [
-            row("ru", hostname="ru-a", instance=7, isEVM=False),
-            row("ru", hostname="ru-b", instance=9, isEVM=False),
-        ],
-        "fed": [
-            row("fed", srcIdExpected=434, **strips, ttsState="W_1"),
-            row("fed", srcIdExpected=433, **strips, frlMasked=True, fmmMasked=True),
-            row("fed", srcIdExpected=1200, **pixel, **behind),
-            row("fed", srcIdExpected=11200, **pixel, ru="", hasSLINK=False, frlMasked=True),
-        ],
-    }
-
-
-def write(folder: Path, *snapshots: Mapping[str, Sequence[Mapping[str, object]]], suffix: str = ".csv.gz") -> Path:
-    folder.mkdir(exist_ok=True)
-    for table in NORMAL:
-        rows = [row for one in snapshots for row in one[table]]
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-        content = text.getvalue().encode()
-        (folder / f"{table}{suffix}").write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
-    return folder
-
-
-def collect(folder: Path, **options: Any) -> list[Collected]:
-    collector = DaqTablesCollector(Origin("daq", "CMS", lambda: 0), DaqTablesOptions(folder=folder, **options))
-    collected = list(collector.collect())
-    collector.close()
-    return collected
-
-
-def frames(folder: Path, **options: Any) -> list[Frame]:
-    collected = collect(folder, **options)
-    assert not [c for c in collected if isinstance(c, Rejected)]
-    return [c for c in collected if isinstance(c, Frame)]
-
-
-def value(frame: Frame, name: str, row: int = 0) -> float:
-    return float(frame.values[row, frame.layout.position(name)])
-
-
-def word(frame: Frame, name: str, row: int = 0) -> str:
-    channel = frame.layout.column(name)
-    assert isinstance(channel, Channel)
-    assert channel.kind is Kind.STATE
-    return channel.states[int(value(frame, name, row))]
+from collectors.frame import Quality
+from tests.collectors.daq_folder import FIRST_MS, Rows, frames, snapshot, value, word, write
 
 
 def test_a_snapshot_becomes_a_row_with_named_states_and_places(tmp_path: Path) -> None:
@@ -151,7 +40,9 @@ def test_a_snapshot_becomes_a_row_with_named_states_and_places(tmp_path: Path) -
 
 
 def test_links_between_feds_and_readout_units_travel_as_numbers(tmp_path: Path) -> None:
-    (frame,) = frames(write(tmp_path, snapshot(FIRST_MS)))
+    wired = snapshot(FIRST_MS)
+    wired["fed"][0]["dependent_feds"] = "662"  # it has a TTS link of its own as well: that one counts
+    (frame,) = frames(write(tmp_path, wired))
     assert value(frame, "fed/1200/ruInstance") == value(frame, "ru/ru-b/instance") == 9
     assert value(frame, "fed/1200/ttsThroughFed") == 11200
     assert "fed/1200/ttsState" not in frame.layout
@@ -225,85 +116,6 @@ def test_frames_stay_below_the_size_of_a_block(tmp_path: Path) -> None:
 def test_plain_files_are_read_as_well(tmp_path: Path) -> None:
     (frame,) = frames(write(tmp_path, snapshot(FIRST_MS), suffix=".csv"))
     assert word(frame, "fed/434/ttsState") == "WARNING"
-
-
-@pytest.mark.parametrize(
-    ("table", "index", "column", "cell", "line"),
-    [
-        ("fed", 2, "percentBackpressure", "a lot", 4),
-        ("fed", 0, "ttsState", "purple", 2),
-        ("fed", 1, "frlMasked", "maybe", 3),
-        ("partition", 1, "tcds_pm_ttsState", "Q_7", 3),
-        ("ru", 1, "stateName", "Sleeping", 3),
-        ("global", 0, "fb.rate", "fast", 2),
-        ("subsystem", 0, "status", "Happy", 2),
-        ("bu_summary", 0, "n_Enabled", "?", 2),
-    ],
-)
-def test_a_cell_that_cannot_be_read_is_rejected_and_the_rest_goes_on(
-    tmp_path: Path, table: str, index: int, column: str, cell: str, line: int
-) -> None:
-    broken = snapshot(FIRST_MS)
-    broken[table][index][column] = cell
-    collected = collect(write(tmp_path, broken))
-    (rejected,) = [c for c in collected if isinstance(c, Rejected)]
-    assert rejected.subject.endswith(f"{table}.csv.gz line {line} column {column}")
-    assert cell in rejected.reason
-    assert rejected.payload == cell.encode()
-    (frame,) = [c for c in collected if isinstance(c, Frame)]
-    assert value(frame, "fed/11200/percentBusy") == 0
-    assert value(frame, "ru/ru-a/requests") == 4
-
-
-def test_lines_of_the_wrong_length_and_without_a_time_are_rejected(tmp_path: Path) -> None:
-    broken = snapshot(FIRST_MS)
-    broken["fed"].insert(0, {**broken["fed"][0], "t_ms": ""})
-    folder = write(tmp_path, broken)
-    lines = gzip.decompress((folder / "fed.csv.gz").read_bytes()).decode().splitlines()
-    lines[4:4] = ["1,2,3"]
-    (folder / "fed.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
-    rejected = [(c.subject.rpartition("/")[2], c.reason) for c in collect(folder) if isinstance(c, Rejected)]
-    assert ("fed.csv.gz line 5", f"3 cells instead of {len(broken['fed'][0])}") in rejected
-    assert ("fed.csv.gz line 2 column t_ms", "the line has no time") in rejected
-    assert len(rejected) == 2
-
-
-def test_a_broken_column_is_named_line_by_line_only_so_far(tmp_path: Path) -> None:
-    many = snapshot(FIRST_MS)
-    many["fed"] = [{**many["fed"][0], "srcIdExpected": n, "eventCounter": "?"} for n in range(300)]
-    rejected = [c for c in collect(write(tmp_path, many)) if isinstance(c, Rejected)]
-    assert len(rejected) == 101
-    assert rejected[-1].reason == "'?' is not a number, in 300 lines"
-
-
-@pytest.mark.parametrize("table", NORMAL)
-def test_a_missing_table_is_named(tmp_path: Path, table: str) -> None:
-    (write(tmp_path, snapshot(FIRST_MS)) / f"{table}.csv.gz").unlink()
-    with pytest.raises(CollectError, match=f"no table {table}.csv.gz"):
-        collect(tmp_path)
-
-
-@pytest.mark.parametrize("table", ["global", "fed"])
-def test_a_truncated_table_is_named(tmp_path: Path, table: str) -> None:
-    path = write(tmp_path, snapshot(FIRST_MS)) / f"{table}.csv.gz"
-    path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(CollectError, match=rf"{table}\.csv\.gz: .*[Tt]runcated"):
-        collect(tmp_path)
-
-
-def test_a_table_without_a_column_is_named(tmp_path: Path) -> None:
-    poor = snapshot(FIRST_MS)
-    for row in poor["fed"]:
-        del row["percentBusy"]
-    with pytest.raises(CollectError, match=r"fed\.csv\.gz: .*percentBusy"):
-        collect(write(tmp_path, poor))
-
-
-def test_a_fed_at_two_places_at_once_is_named(tmp_path: Path) -> None:
-    torn = snapshot(FIRST_MS)
-    torn["fed"].append({**torn["fed"][0], "partition": "TIBTID"})
-    with pytest.raises(CollectError, match="fed/434"):
-        collect(write(tmp_path, torn))
 
 
 def test_it_is_a_collector_of_recorded_data() -> None:

@@ -158,7 +158,10 @@ def test_units_come_from_name_declaration_and_help(tmp_path: Path) -> None:
     assert [c.unit for c in frame.layout.channels] == ["T", "uA", "degC", "1"]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("a 1 1500000000123\nb 2\n", [1_500_000_000_123_000_000]), ("a 1 1500000000.25\nb 2\n# EOF\n", [1_500_000_000_250_000_000])])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a 1 1500000000123\nb 2\n", [1_500_000_000_123_000_000]), ("a 1 1500000000.25\nb 2\n# EOF\n", [1_500_000_000_250_000_000])],
+)
 def test_times_of_the_exporter_are_kept(tmp_path: Path, text: str, expected: list[int]) -> None:
     (updates,) = collect_file(tmp_path, text)
     assert isinstance(updates, Updates)
@@ -323,7 +326,9 @@ def test_no_text_stops_the_parser(text: str) -> None:
 
 @given(
     st.from_regex(r"[a-zA-Z_:][a-zA-Z0-9_:]*", fullmatch=True),
-    st.dictionaries(st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]*", fullmatch=True), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))),
+    st.dictionaries(
+        st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]*", fullmatch=True), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
+    ),
     st.floats(allow_nan=False),
 )
 def test_series_are_read_as_the_client_library_reads_them(metric: str, labels: dict[str, str], value: float) -> None:

@@ -147,7 +147,9 @@ def test_temperature_is_that_of_the_disk_however_it_is_told() -> None:
 
 
 def test_failing_disk_says_so() -> None:
-    failed = ata("A1", attribute(5, 1975, value=1, thresh=5, when_failed="now"), smart_status={"passed": False}, smartctl={"exit_status": 216})
+    failed = ata(
+        "A1", attribute(5, 1975, value=1, thresh=5, when_failed="now"), smart_status={"passed": False}, smartctl={"exit_status": 216}
+    )
     report = parse(failed, NOW_NS)
     assert isinstance(report, Report)
     found = {reading.attribute: reading for reading in report.readings}
@@ -163,7 +165,14 @@ def test_failing_disk_says_so() -> None:
 
 
 def test_nvme_and_scsi_have_their_own_counts() -> None:
-    log = {"critical_warning": 5, "media_errors": 7, "percentage_used": 3, "available_spare": 99, "available_spare_threshold": 10, "unsafe_shutdowns": 2}
+    log = {
+        "critical_warning": 5,
+        "media_errors": 7,
+        "percentage_used": 3,
+        "available_spare": 99,
+        "available_spare_threshold": 10,
+        "unsafe_shutdowns": 2,
+    }
     nvme = values(ata(nvme_smart_health_information_log=log))
     assert {name: nvme[name] for name in log} == log
     counters = {"read": {"total_uncorrected_errors": 1}, "write": {"total_uncorrected_errors": 535}}
@@ -199,7 +208,14 @@ def test_report_that_was_not_renewed_is_stale(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_true_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
-    bad = ata("A1", attribute(5, "many", "many"), attribute(197, -3, "-3"), attribute(199, 4), temperature={"current": 1000}, smart_status={"passed": "no"})
+    bad = ata(
+        "A1",
+        attribute(5, "many", "many"),
+        attribute(197, -3, "-3"),
+        attribute(199, 4),
+        temperature={"current": 1000},
+        smart_status={"passed": "no"},
+    )
     bad["local_time"] = {"time_t": 17}
     save(tmp_path / "a.json", bad)
     (frame,), rejected = split(collector(files=str(tmp_path / "*.json")).collect())
@@ -275,11 +291,21 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "value", "raw", "string", "table", "current", "passed"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "value", "raw", "string", "table", "current", "passed"]), inner)
+    ),
     max_leaves=8,
 )
 FIELDS = ["smartctl", "serial_number", "local_time", "smart_status", "temperature", "power_on_time", "ata_smart_attributes", "power_mode"]
-OTHER_FIELDS = ["nvme_smart_health_information_log", "scsi_error_counter_log", "scsi_grown_defect_list", "model_name", "devices", "endurance_used"]
+OTHER_FIELDS = [
+    "nvme_smart_health_information_log",
+    "scsi_error_counter_log",
+    "scsi_grown_defect_list",
+    "model_name",
+    "devices",
+    "endurance_used",
+]
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS + OTHER_FIELDS), JSON))
@@ -294,17 +320,38 @@ def test_no_report_stops_the_parser(fields: dict[str, Any]) -> None:
 
 
 GOLDEN = {
-    "exporter-sat-Seagate_Exos_X16-ST16000NM001G-2KK103-sda.json": {"command_timeouts": 12, "temperature": 26, "power_on_hours": 13114, "read_errors": 0},
+    "exporter-sat-Seagate_Exos_X16-ST16000NM001G-2KK103-sda.json": {
+        "command_timeouts": 12,
+        "temperature": 26,
+        "power_on_hours": 13114,
+        "read_errors": 0,
+    },
     "exporter-sat-Seagate_Constellation_ES.3-ST3000NM0033-9ZM178-sdc.json": {"command_timeouts": 4, "reallocated_sectors": 1},
     "exporter-sat-Seagate_Enterprise_Capacity_3.5_HDD-ST1000NM0008-2F2100-sda.json": {"power_on_hours": 47060, "temperature": 24},
     "exporter-sat-Seagate_Enterprise_Capacity_3.5_HDD-ST10000NM0016-1TT101-sda.json": {"power_on_hours": 34013, "airflow_temperature": 25},
     "exporter-sat-Micron_5100___52x0___5300___5400_SSDs-Micron_5300_MTFDDAK480TDS-sda.json": {"command_timeouts": 27},
     "exporter-sat-Phison_Driven_SSDs-KINGSTON_SKC400S371T-sda.json": {"reallocated_sectors": 1, "temperature": 31},
     "exporter-HGST_HUS724020ALE640_28.json": {"exit_status": 64, "power_on_hours": 83425, "temperature": 26},
-    "exporter-SEAGATE_ST373453LC_26.json": {"grown_defects": 260, "read_uncorrected_errors": 1, "write_uncorrected_errors": 535, "temperature": 33},
-    "exporter-nvme-null-INTEL_SSDPEDMD016T4-nvme0.json": {"available_spare": 99, "media_errors": 0, "power_on_hours": 57288, "temperature": 21},
+    "exporter-SEAGATE_ST373453LC_26.json": {
+        "grown_defects": 260,
+        "read_uncorrected_errors": 1,
+        "write_uncorrected_errors": 535,
+        "temperature": 33,
+    },
+    "exporter-nvme-null-INTEL_SSDPEDMD016T4-nvme0.json": {
+        "available_spare": 99,
+        "media_errors": 0,
+        "power_on_hours": 57288,
+        "temperature": 21,
+    },
     "scrutiny-smart-nvme-failed.json": {"media_errors": 7, "percentage_used": 3, "critical_warning": 0, "unsafe_shutdowns": 10},
-    "scrutiny-smart-fail2.json": {"smart_status": 0, "reallocated_sectors": 1975, "failed_attributes": 1, "exit_status": 216, "prefail_margin": -4},
+    "scrutiny-smart-fail2.json": {
+        "smart_status": 0,
+        "reallocated_sectors": 1975,
+        "failed_attributes": 1,
+        "exit_status": 216,
+        "prefail_margin": -4,
+    },
     "scrutiny-smart-megaraid1.json": {"reallocated_sectors": 387, "exit_status": 4, "smart_status": 1},
     "scrutiny-smart-scsi.json": {"grown_defects": 56, "temperature": 34, "power_on_hours": 43549},
 }

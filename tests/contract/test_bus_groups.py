@@ -62,7 +62,7 @@ class TestGroups:
         active = subscribe("findings", group="correlate")
         until(lambda: active.poll(0.05) or active.positions(), "assignment")
         standby = subscribe("findings", group="correlate")
-        for _ in range(20):
+        for _ in range(8):
             assert standby.poll(0.05) == active.poll(0.05) == []
         until(lambda: active.poll(0.05) or active.positions(), "the same one active")
         assert standby.positions() == {}

@@ -127,6 +127,16 @@ CASES: dict[str, tuple[Values, set[tuple[str, str]], set[str]]] = {
         {("no_rate", "DAQ")},
         {"backpressure_from_hlt", "hlt_problem"},
     ),
+    "no event building to speak of while nothing is built": (
+        pushed_back("1386", "ru_c", global__evm___requests=0),
+        {("fed_stuck_due_to_daq", "DAQ/RU ru_c")},
+        {"backpressure_event_building"},
+    ),
+    "no FIFO to blame while another FED of the unit is late": (
+        pushed_back("1386", "ru_c", **HELD_UP, fed__1200__ruFedWithoutFragments=1, fed__1201__eventCounter=4999),
+        {("no_rate", "DAQ")},
+        {"ferol_fifo_stuck"},
+    ),
     "nothing explains it": (stopped(global__levelZeroState="Error"), {("unidentified", "DAQ"), ("no_rate", "DAQ")}, set()),
     "dead time of a FED": (
         healthy(fed__101__percentWarning=4, fed__101__percentBusy=3),

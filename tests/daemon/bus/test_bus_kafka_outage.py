@@ -13,7 +13,7 @@ import pytest
 from daemon.bus.bus import BusError, Record
 from daemon.bus.kafka_options import KafkaOptions
 from deploy.kafka.broker import KafkaBroker
-from tests.bus import PATIENCE_S, TOPICS, read_until, until
+from tests.bus import PATIENCE_S, TOPICS, publish, read, read_until, until
 from tests.kafka_broker import fast_options
 
 pytestmark = pytest.mark.kafka
@@ -75,30 +75,44 @@ def test_a_crash_in_mid_stream_loses_nothing_and_keeps_order(kafka: KafkaBroker)
     bus.close()
 
 
-def test_what_cannot_be_delivered_in_time_is_told_to_every_thread_and_then_it_goes_on(kafka: KafkaBroker) -> None:
-    options = fast_options(kafka, delivery_timeout_s=1.0, request_timeout_s=0.5)
-    bus, closing = make_bus(options), make_bus(options)
+def test_without_a_broker_publishers_wait_or_are_told_and_then_it_goes_on(kafka: KafkaBroker) -> None:
+    impatient = fast_options(kafka, delivery_timeout_s=1.0, request_timeout_s=0.5)
+    bus, closing, patient = make_bus(impatient), make_bus(impatient), make_bus(fast_options(kafka, buffer_bytes=1_000_000))
     subscription = bus.subscribe(["findings"], "g")
-    for one in (bus, closing):
-        one.publish("findings", "k", b"before")
-        one.flush(PATIENCE_S)
-    until(lambda: subscription.poll(0.2), "a record")
+    for one in (bus, closing, patient):
+        publish(one, "findings", "before")
+    read(subscription, 2)
     kafka.stop()
     try:
+        closing.publish("findings", "k", b"last words")
+        for _ in range(2):
+            patient.publish("findings", "k", b"x" * 450_000)
+        third = threading.Thread(target=patient.publish, args=("findings", "k", b"x" * 450_000))
+        third.start()
         publish_without_broker(bus, kafka)
         assert subscription.poll(0.1) == []
-        closing.publish("findings", "k", b"last words")
-        with pytest.raises(
-            BusError, match=rf"closing the connection to Kafka at {kafka.bootstrap}: .*(given up|not acknowledged|findings)"
-        ):
+        with pytest.raises(BusError, match=rf"closing the connection to Kafka at {kafka.bootstrap}: .*findings"):
             closing.close()
+        assert third.is_alive()  # the buffer is full
     finally:
         kafka.start()
-    bus.publish("findings", "k", b"after")
-    bus.flush(PATIENCE_S)
+    third.join(PATIENCE_S)
+    assert not third.is_alive()
+    patient.flush(PATIENCE_S)
+    patient.close()
+    until(lambda: goes_out(bus), "delivery after the outage")
     read_until(lambda records: records and records[-1].value == b"after", subscription)
     subscription.close()
     bus.close()
+
+
+def goes_out(bus: Any) -> bool:
+    """Whether a record is delivered: not at once, as the next attempt to connect may come later than a second."""
+    try:
+        publish(bus, "findings", "after")
+    except BusError:
+        return False
+    return True
 
 
 def publish_without_broker(bus: Any, kafka: KafkaBroker) -> None:
@@ -124,26 +138,6 @@ def publish_without_broker(bus: Any, kafka: KafkaBroker) -> None:
     assert "given up" in str(told[0])
     with pytest.raises(BusError, match="given up"):
         bus.flush(PATIENCE_S)  # what one thread was told, the other is told too
-
-
-def test_a_full_buffer_makes_the_publisher_wait_until_records_are_acknowledged(kafka: KafkaBroker) -> None:
-    bus = make_bus(fast_options(kafka, buffer_bytes=1_000_000))
-    bus.publish("findings", "k", b"before")
-    bus.flush(PATIENCE_S)
-    kafka.stop()
-    try:
-        for _ in range(2):
-            bus.publish("findings", "k", b"x" * 450_000)
-        third = threading.Thread(target=bus.publish, args=("findings", "k", b"x" * 450_000))
-        third.start()
-        third.join(0.5)
-        assert third.is_alive()
-    finally:
-        kafka.start()
-    third.join(PATIENCE_S)
-    assert not third.is_alive()
-    bus.flush(PATIENCE_S)
-    bus.close()
 
 
 def test_a_buffer_that_stays_full_is_an_error(kafka: KafkaBroker) -> None:

@@ -28,7 +28,7 @@ class Member:
 
     def _assigned(self, partitions: frozenset[TopicPartition]) -> dict[TopicPartition, int]:
         assert not partitions & self.cursors.keys()
-        self.cursors |= {partition: self._committed.get(partition, 0) for partition in partitions}
+        self.cursors |= {partition: self._committed[partition] for partition in partitions}
         return {}
 
     def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
@@ -46,9 +46,9 @@ class BusModel(RuleBasedStateMachine):
     def start(self) -> None:
         self.bus = MemoryBus(topics=TOPICS)
         self.logs: dict[TopicPartition, list[Record]] = {TopicPartition("frames", number): [] for number in range(PARTITIONS)}
-        self.committed: dict[str, dict[TopicPartition, int]] = {"detect": {}, "history": {}}
+        self.committed: dict[str, dict[TopicPartition, int]] = {}
         self.alive: list[Member] = []
-        self.groups: set[str] = set()
+        self.freed: dict[TopicPartition, int] = dict.fromkeys(self.logs, 0)
         self.broadcasts: list[MemorySubscription] = []
         self.state: dict[str, bytes] = {}
         self.partition_of: dict[str, int] = {}
@@ -72,9 +72,10 @@ class BusModel(RuleBasedStateMachine):
 
     @rule(target=members, group=st.sampled_from(["detect", "history"]))
     def join(self, group: str) -> Member:
+        """A group that is new has all that the others have left."""
+        self.committed.setdefault(group, dict(self.freed))
         member = Member(self, group)
         self.alive.append(member)
-        self.groups.add(group)
         return member
 
     @rule(member=members, number=st.integers(1, 4))
@@ -92,9 +93,10 @@ class BusModel(RuleBasedStateMachine):
     def commit(self, member: Member, back: int) -> None:
         """Never less than was committed before: what lies before it is free to go."""
         floors = self.committed[member.group]
-        offsets = {partition: max(cursor - back, floors.get(partition, 0)) for partition, cursor in member.cursors.items()}
+        offsets = {partition: max(cursor - back, floors[partition]) for partition, cursor in member.cursors.items()}
         member.subscription.commit(offsets)
         floors.update(offsets)
+        self.freed = {partition: min(floors[partition] for floors in self.committed.values()) for partition in self.logs}
 
     @rule(member=consumes(members))
     def leave(self, member: Member) -> None:
@@ -132,11 +134,7 @@ class BusModel(RuleBasedStateMachine):
 
     @invariant()
     def exactly_what_groups_still_need_is_held(self) -> None:
-        needed = 0
-        for partition, log in self.logs.items():
-            floors = [self.committed[group].get(partition, 0) for group in self.groups]
-            needed += len(log) - min(floors, default=0)
-        assert self.bus.usage()["frames"].records == needed
+        assert self.bus.usage()["frames"].records == sum(len(log) - self.freed[partition] for partition, log in self.logs.items())
 
     def teardown(self) -> None:
         """Every partition of a group with members has an owner once all have polled."""

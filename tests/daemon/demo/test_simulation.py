@@ -205,6 +205,16 @@ def test_faults_of_front_end_crate_and_disk(stepped: Stepped) -> None:
     assert all(failing[0][attribute] > 0 for attribute in (5, 187, 197, 198))
 
 
+@pytest.mark.parametrize("stepped", [(((HotModule(RNG), 90, 95),), ())], indirect=True)
+def test_faults_come_soon_after_all_has_been_learned(stepped: Stepped) -> None:
+    stepped.simulation.release(learned=True)
+    for _ in range(12):
+        stepped.simulation.step()
+    assert [event["done"] for event in stepped.events("progress")] == list(range(85, 97))
+    injected, repaired = stepped.events("injected")[0], stepped.events("repaired")[0]
+    assert repaired["time_ns"] - injected["time_ns"] == 5 * geometry.LUMISECTION_NS
+
+
 def test_the_same_seed_gives_the_same_data() -> None:
     sums = []
     for _ in range(2):

@@ -1,0 +1,180 @@
+"""From what monitors bring to updates: value, the server's time, and whether it can be believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from collectors.collector import Rejected
+from collectors.frame import Channel, Kind, Layout, Quality, Updates
+
+EARLIEST_NS = 788_918_400_000_000_000
+"""1995: a server without a clock gives the EPICS epoch, 1990."""
+
+
+class Severity(IntEnum):
+    """Alarm severities of EPICS; only the last one says that the value itself is worthless."""
+
+    NO_ALARM = 0
+    MINOR = 1
+    MAJOR = 2
+    INVALID = 3
+
+
+class Event(NamedTuple):
+    """One message of a monitor. `value` is None when the channel was lost; `time_ns` is the server's."""
+
+    column: int
+    value: float | str | None
+    time_ns: int
+    arrived_ns: int
+    severity: int = Severity.NO_ALARM
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Readings that mean little while a status channel says that they ramp; all by column."""
+
+    status: int
+    readings: tuple[int, ...]
+    bits: int = 0
+    """Mask of the status word's bits that mean ramping."""
+    states: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Rows:
+    time_ns: list[int] = field(default_factory=list)
+    column: list[int] = field(default_factory=list)
+    value: list[float] = field(default_factory=list)
+    quality: list[int] = field(default_factory=list)
+
+    def add(self, time_ns: int, column: int, value: float, quality: Quality) -> None:
+        self.time_ns.append(time_ns)
+        self.column.append(column)
+        self.value.append(value)
+        self.quality.append(quality)
+
+
+class Decoder:
+    """Decodes events in the order they arrived.
+
+    It remembers who is ramping and the standing value of readings that may: a voltage that is reached sends no update any
+    more, so its standing value is sent again when the ramp ends. And it remembers what was wrong with a channel, so that it
+    is said once.
+    """
+
+    def __init__(self, ramps: Sequence[Ramp] = ()) -> None:
+        self._by_status: dict[int, list[Ramp]] = {}
+        self._by_reading: dict[int, list[Ramp]] = {}
+        for ramp in ramps:
+            self._by_status.setdefault(ramp.status, []).append(ramp)
+            for reading in ramp.readings:
+                self._by_reading.setdefault(reading, []).append(ramp)
+        self._is_ramping: dict[Ramp, bool] = {}
+        self._standing: dict[int, tuple[float, Quality]] = {}
+        self._problems: dict[int, str] = {}
+
+    def decode(self, layout: Layout, events: Iterable[Event]) -> tuple[Updates, list[Rejected]]:
+        """The updates, and a rejection for each channel that has come to send what cannot be used."""
+        rows = _Rows()
+        rejected: list[Rejected] = []
+        for event in events:
+            channel = layout.columns[event.column]
+            assert isinstance(channel, Channel)
+            value, quality, problem = _reading(event, channel)
+            if problem and event.column not in self._problems:
+                rejected.append(Rejected(channel.name, problem, str(event.value).encode(), event.arrived_ns))
+            if problem:
+                self._problems[event.column] = problem
+            elif event.value is not None:
+                self._problems.pop(event.column, None)
+            time_ns = event.time_ns if event.time_ns >= EARLIEST_NS else event.arrived_ns
+            if event.column in self._by_reading:
+                self._standing[event.column] = value, quality
+                quality = self._ramp_quality(event.column, quality)
+            rows.add(time_ns, event.column, value, quality)
+            for ramp in self._by_status.get(event.column, ()):
+                self._follow(ramp, channel, value, time_ns, rows)
+        updates = Updates(
+            layout,
+            np.array(rows.time_ns, dtype=np.int64),
+            np.array(rows.column, dtype=np.int32),
+            np.array(rows.value, dtype=np.float64),
+            np.array(rows.quality, dtype=np.uint8),
+        )
+        return updates, rejected
+
+    def _follow(self, ramp: Ramp, status: Channel, value: float, time_ns: int, rows: _Rows) -> None:
+        """Sends standing values again where a ramp begins or ends."""
+        is_ramping = _is_ramping(ramp, status, value)
+        if is_ramping == self._is_ramping.get(ramp, False):
+            return
+        self._is_ramping[ramp] = is_ramping
+        for column in ramp.readings:
+            if column in self._standing:
+                standing, quality = self._standing[column]
+                rows.add(time_ns, column, standing, self._ramp_quality(column, quality))
+
+    def _ramp_quality(self, column: int, quality: Quality) -> Quality:
+        is_ramping = any(self._is_ramping.get(ramp, False) for ramp in self._by_reading[column])
+        return Quality.RAMPING if is_ramping and quality is Quality.GOOD else quality
+
+
+def _is_ramping(ramp: Ramp, status: Channel, value: float) -> bool:
+    if math.isnan(value):
+        return False
+    if ramp.states:
+        return int(value) < len(status.states) and status.states[int(value)] in ramp.states
+    return bool(int(value) & ramp.bits)
+
+
+def _reading(event: Event, channel: Channel) -> tuple[float, Quality, str]:
+    """Value and quality of an event, and what is wrong with it."""
+    if event.value is None:
+        return math.nan, Quality.DISCONNECTED, ""
+    value, problem = _number(event.value, channel) if not event.problem else (math.nan, event.problem)
+    if problem or math.isnan(value) or event.severity >= Severity.INVALID:
+        return value, Quality.INVALID, problem
+    return value, Quality.GOOD, ""
+
+
+def _number(value: float | str, channel: Channel) -> tuple[float, str]:
+    is_state = channel.kind is Kind.STATE and bool(channel.states)
+    if isinstance(value, str):
+        value, problem = _parsed(value, channel.states if is_state else ())
+        if problem:
+            return math.nan, problem
+    if math.isnan(value):
+        return value, ""
+    if channel.kind is Kind.BITS and -(2**31) <= value < 0:
+        value += 2**32  # a record of 32 bits has a sign
+    problem = ""
+    if math.isinf(value):
+        problem = f"{value} is not a number"
+    elif is_state and value not in range(len(channel.states)):
+        problem = f"{value:g} is none of its {len(channel.states)} states"
+    elif channel.kind is Kind.BITS and (value < 0 or value != math.floor(value)):
+        problem = f"{value:g} is no status word"
+    return (math.nan if problem else value), problem
+
+
+def _parsed(text: str, states: Sequence[str]) -> tuple[float, str]:
+    """The index of a state's name, or the number a text spells."""
+    if states:
+        return (float(states.index(text)), "") if text in states else (math.nan, f"{text!r:.60} is none of its states")
+    try:
+        return float(text), ""
+    except ValueError:
+        return math.nan, f"{text!r:.60} is not a number"
+
+
+def limit_events(column: int, limits: Mapping[str, float], names: Sequence[str], now_ns: int) -> list[Event]:
+    """Events of the limits of one channel, whose columns follow one another from `column`."""
+    return [Event(column + i, limits.get(name, math.nan), now_ns, now_ns) for i, name in enumerate(names)]

@@ -1,0 +1,189 @@
+"""Autoencoder: readings that a network cannot reproduce from what the channels of a group have in common.
+
+A narrow network learns to give back its input; it must use how channels go together, so a channel that leaves the others stands
+out even within its usual range. The score is the mean of the highest few residuals: the mean over all channels would do worse
+than chance on a single bad one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from collectors.collector import Options
+from collectors.frame import Frame, Layout
+from detectors.finding import Contribution, Evidence, Scores
+from detectors.gauge_groups import GaugeGroups, judged
+from detectors.ranking import mean_of_highest, shares
+from detectors.scaling import spread_of
+from detectors.selection import SelectionOptions
+from detectors.wording import amount, listed
+
+torch.set_num_threads(1)  # more threads make such small networks slower, and everything else beside them
+
+Array = NDArray[np.float64]
+
+Z_MOST = 10.0
+"""Inputs are cut off here: one wild reading must not throw off the reconstruction of all others."""
+RESIDUAL_LEAST = 0.05
+"""Residuals are not taken to be usually smaller than this, in spreads of the channel."""
+BATCH_ROWS = 128
+RANKED_MOST = 10
+
+
+class AutoencoderOptions(SelectionOptions):
+    """Options of the detector `autoencoder`."""
+
+    group_depth: int = Field(default=0, ge=0)
+    """Channels whose places agree in so many steps share a network; 0: all channels of the source."""
+    bottleneck: int = Field(default=0, ge=0)
+    """Numbers that the network must describe a row with; 0: the square root of the number of channels."""
+    top: int = Field(default=5, ge=1)
+    """Number of channels with the highest residuals that make the score."""
+    epochs: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
+    seed: int = Field(default=1, ge=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network: weights (in, out) and biases of its layers, tanh between them, and the usual residual of each channel."""
+
+    weights: tuple[NDArray[np.float32], ...]
+    biases: tuple[NDArray[np.float32], ...]
+    residual_spread: Array
+
+    def reconstruct(self, z: Array) -> Array:
+        """What the network gives back for scaled readings; shape (n, channels)."""
+        signal = z.astype(np.float32)
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            signal = signal @ weight + bias
+            if i < len(self.weights) - 1:
+                signal = np.tanh(signal)
+        return signal.astype(np.float64)
+
+    def residuals(self, z: Array, there: NDArray[np.bool_]) -> Array:
+        """Unsigned residuals in parts of the usual ones, NaN where there is no reading; shape (n, channels)."""
+        return np.where(there, np.abs(z - self.reconstruct(z)) / self.residual_spread, np.nan)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values and arrays."""
+        return {"weights": list(self.weights), "biases": list(self.biases), "residual_spread": self.residual_spread}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Network:
+        """From a `state`."""
+        weights, biases = (tuple(np.asarray(array, dtype=np.float32) for array in state[name]) for name in ("weights", "biases"))
+        return cls(weights, biases, np.asarray(state["residual_spread"]))
+
+
+class AutoencoderDetector:
+    """An autoencoder for each group of gauges, trained with torch on one thread and evaluated with NumPy.
+
+    Cost: seconds to train on a thousand rows; O(rows x channels x width) to score. A row is judged where half of the channels
+    have a reading; for those that have none, the usual value is put in and their residual does not count.
+
+    Example::
+
+        [detector.autoencoder]
+        include = ["*:IMon", "*:VMon"]
+        bottleneck = 3
+        epochs = 150
+    """
+
+    options_model: ClassVar[type[Options]] = AutoencoderOptions
+    rows_needed: ClassVar[int] = 200
+
+    def __init__(self, name: str, options: AutoencoderOptions) -> None:
+        self.name = name
+        self._options = options
+        self._groups = GaugeGroups(options, options.group_depth)
+        self._networks: list[Network] = []
+
+    def applies(self, layout: Layout) -> bool:
+        """Whether there are at least two gauges."""
+        return self._groups.applies(layout)
+
+    def fit(self, history: Frame) -> Self:
+        """Trains the networks; the same history and seed give the same network."""
+        self._groups.learn(history)
+        views = self._groups.views.of(history.layout)
+        self._networks = [self._train(*self._groups.matrix(history, view, Z_MOST)) for view in views]
+        return self
+
+    def score(self, frame: Frame) -> Scores:
+        """Mean of the highest residuals of each group, in parts of the usual ones."""
+        views = self._groups.views.of(frame.layout)
+        values = np.full((len(frame), len(views)), np.nan)
+        for i, view in enumerate(views):
+            z, there = self._groups.matrix(frame, view, Z_MOST)
+            highest = mean_of_highest(self._networks[view.number].residuals(z, there), self._options.top)
+            values[:, i] = np.where(judged(there), highest, np.nan)
+        return Scores(self._groups.units(frame.layout), values)
+
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """Channels by their residual, with what the network expects of them."""
+        view = self._groups.views.of(frame.layout)[unit]
+        network = self._networks[view.number]
+        z, there = self._groups.matrix(frame.rows(slice(row, row + 1)), view, Z_MOST)
+        residual = np.nan_to_num(network.residuals(z, there)[0])[view.present]
+        expected, share = network.reconstruct(z)[0], shares(residual, self._options.top)
+        ranked = []
+        for i in np.argsort(-residual, kind="stable")[:RANKED_MOST]:
+            channel, feature = view.channels[i], int(view.present[i])
+            usual = self._groups.reading(view, feature, float(expected[feature]))
+            value = float(frame.values[row, view.columns[i]])
+            ranked.append(Contribution(view.names[i], channel.place, value, usual, float(share[i]), channel.unit))
+        first = ranked[0]
+        others = [c.name for c in ranked[1:] if c.share > 0.1]
+        summary = f"{first.name} is {amount(first.observed, first.unit)}, {amount(first.expected, first.unit)} would fit the others"
+        return Evidence(f"{summary}; also {listed(others)}" if others else summary, tuple(ranked))
+
+    def state(self) -> dict[str, Any]:
+        """Groups and networks."""
+        return {"version": 1, "groups": self._groups.state(), "networks": [network.state() for network in self._networks]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`. Raises ValueError where another version wrote it."""
+        if state.get("version") != 1:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
+        self._groups.restore(state["groups"])
+        self._networks = [Network.of(network) for network in state["networks"]]
+
+    def _train(self, z: Array, there: NDArray[np.bool_]) -> Network:
+        rows = judged(there)
+        z, there = z[rows], there[rows]
+        options = self._options
+        width = z.shape[1]
+        bottleneck = options.bottleneck or max(2, round(width**0.5))
+        sizes = (width, (width + bottleneck) // 2 + 1, bottleneck, (width + bottleneck) // 2 + 1, width)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            layers = _trained(torch.tensor(z, dtype=torch.float32), sizes, options.epochs, options.learning_rate)
+        weights = tuple(layer.weight.detach().numpy().T.copy() for layer in layers)
+        network = Network(weights, tuple(layer.bias.detach().numpy().copy() for layer in layers), np.ones(width))
+        residuals = network.residuals(z, there)
+        return Network(network.weights, network.biases, np.maximum(spread_of(residuals), RESIDUAL_LEAST))
+
+
+def _trained(rows: torch.Tensor, sizes: tuple[int, ...], epochs: int, learning_rate: float) -> list[torch.nn.Linear]:
+    """Layers of these sizes trained to give back the rows; the loss is Huber's, which a few bad rows do not rule."""
+    layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
+    parts: list[torch.nn.Module] = [module for layer in layers for module in (layer, torch.nn.Tanh())]
+    network = torch.nn.Sequential(*parts[:-1])
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for _ in range(epochs):
+        for batch in torch.split(rows[torch.randperm(len(rows))], BATCH_ROWS):
+            optimizer.zero_grad()
+            torch.autograd.backward(torch.nn.functional.huber_loss(network(batch), batch))
+            optimizer.step()
+        schedule.step()
+    return layers
