@@ -58,15 +58,15 @@ class Places:
     """From the name of a column to its place below the source's own place: the first pattern that matches decides."""
 
     def __init__(self, origin: str, templates: Mapping[str, str]) -> None:
-        self._origin = join_place(origin)
+        self.origin = join_place(origin)
         self._templates = tuple((expression(pattern), template) for pattern, template in templates.items())
 
     def of(self, name: str) -> str:
         """The place of a column; the source's own where no pattern matches."""
         for pattern, template in self._templates:
             if match := pattern.fullmatch(name):
-                return join_place(self._origin, fill(template, match))
-        return self._origin
+                return join_place(self.origin, fill(template, match))
+        return self.origin
 
 
 def _check_templates(templates: dict[str, str]) -> dict[str, str]:

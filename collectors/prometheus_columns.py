@@ -18,9 +18,9 @@ _COUNTERS = {"counter", "histogram", "summary"}
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """One cumulative bucket: how many observations were at most `bound`, of the histogram of this name."""
+    """One cumulative bucket of the histogram called `name`: how many observations were at most `bound`."""
 
-    histogram: str
+    name: str
     metric: str
     place: str
     unit: str
@@ -106,4 +106,4 @@ def bucket_histogram(buckets: Mapping[Bucket, float]) -> tuple[Histogram, list[f
     if not np.isfinite(steps).all() or (steps < 0).any():
         raise BucketError("its buckets are not cumulative")
     axis = Axis.variable(first.metric, first.unit, bounds[:-1])
-    return Histogram(first.histogram, (axis,), place=first.place), [counts[-1], *steps.tolist()]
+    return Histogram(first.name, (axis,), place=first.place), [counts[-1], *steps.tolist()]

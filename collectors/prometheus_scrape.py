@@ -11,7 +11,7 @@ import numpy as np
 
 from collectors.frame import Channel, Frame, Histogram, Kind, Layout, Quality, Updates
 from collectors.prometheus_columns import Bucket, BucketError, Target, Unwanted, bucket_histogram
-from collectors.prometheus_text import Families, Malformed, Series, samples
+from collectors.prometheus_text import Families, Malformed, Sample, Series, samples
 from collectors.snapshot import SnapshotFrames
 
 
@@ -38,37 +38,40 @@ class Scrape:
                 scrape.malformed.append(item)
                 continue
             target, sample = item
-            scrape.lines += 1
             if isinstance(target, Unwanted):
+                scrape.lines += 1
                 continue
+            if sample.problem:
+                scrape.malformed.append(Malformed(sample.line, target.name, sample.problem))
+            else:
+                scrape.lines += 1
             if isinstance(target, Bucket):
-                scrape.buckets.setdefault(target.histogram, {})[target] = sample.value
-                name = target.histogram
+                scrape.buckets.setdefault(target.name, {})[target] = sample.value
+                name = target.name
             elif target.name in scrape.values:
                 scrape.malformed.append(Malformed(sample.line, target.name, "the same series is there twice"))
                 continue
             else:
-                scrape.add(sample.line, target, sample.value)
+                scrape.add(sample, target)
                 name = target.name
             if sample.time_ns is not None:
                 scrape.times_ns[name] = sample.time_ns
         return scrape
 
-    def add(self, line: int, channel: Channel, value: float) -> None:
+    def add(self, sample: Sample, channel: Channel) -> None:
         """Takes one reading. An infinite one is no reading; one that cannot be true is reported as well."""
-        self.channels.append(channel)
-        reason = ""
+        value, reason = sample.value, ""
         if channel.kind is Kind.COUNTER and value < 0:
             reason = f"a counter of {value:g}"
         elif channel.kind is Kind.STATE and not math.isnan(value) and value not in range(len(channel.states)):
             reason = f"{value:g} is none of its {len(channel.states)} states"
         if reason:
-            self.malformed.append(Malformed(line, channel.name, reason))
-        if reason or math.isinf(value):
-            self.values[channel.name] = math.nan
+            self.malformed.append(Malformed(sample.line, channel.name, reason))
+        is_invalid = bool(reason or sample.problem) or math.isinf(value)
+        self.channels.append(channel)
+        self.values[channel.name] = math.nan if is_invalid else value
+        if is_invalid:
             self.bad[channel.name] = Quality.INVALID
-        else:
-            self.values[channel.name] = value
 
 
 class ScrapeFrames:

@@ -70,11 +70,15 @@ S = TypeVar("S")
 
 
 class Sample(NamedTuple):
-    """One reading: which line, the value, and the time the exporter gave it in ns, or None."""
+    """One reading: which line, the value, and the time the exporter gave it in ns, or None.
+
+    Where its value or time is malformed, `problem` says so and the value is NaN.
+    """
 
     line: int
     value: float
     time_ns: int | None
+    problem: str = ""
 
 
 def spelled(metric: str, labels: tuple[tuple[str, str], ...]) -> str:
@@ -96,10 +100,7 @@ def samples(
     for number, line in enumerate(text.split("\n"), 1):
         head, _, last = line.rpartition(" ")
         if (described := known.get(head)) is not None:
-            try:
-                yield described, Sample(number, _value(last), None)
-            except MalformedLineError as error:
-                yield Malformed(number, line, str(error))
+            yield described, _sample(number, last, None, is_openmetrics=is_openmetrics)
             continue
         stripped = line.strip()
         if not stripped:
@@ -112,9 +113,17 @@ def samples(
             described = known.get(spelling)
             if described is None:
                 described = known[spelling] = describe(series(spelling))
-            yield described, Sample(number, _value(value), _time_ns(time, is_openmetrics=is_openmetrics))
         except MalformedLineError as error:
             yield Malformed(number, line, str(error))
+        else:
+            yield described, _sample(number, value, time, is_openmetrics=is_openmetrics)
+
+
+def _sample(line: int, value: str, time: str | None, *, is_openmetrics: bool) -> Sample:
+    try:
+        return Sample(line, _value(value), _time_ns(time, is_openmetrics=is_openmetrics))
+    except MalformedLineError as error:
+        return Sample(line, math.nan, None, str(error))
 
 
 def series(spelling: str) -> Series:

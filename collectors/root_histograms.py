@@ -33,6 +33,7 @@ _TAXIS_VERSIONS = range(9, 11)
 class Structure:
     """What does not change from snapshot to snapshot: axes, storage, and where in the payload the numbers lie."""
 
+    class_name: str
     axes: tuple[Axis, ...]
     storage: Storage
     payload_bytes: int
@@ -44,10 +45,11 @@ class Structure:
     sums: tuple[Numbers, ...]
     """One array for each field of the storage; of an unweighted profile the first two are the same."""
 
-    def fits(self, payload: bytes) -> bool:
+    def fits(self, payload: bytes, class_name: str) -> bool:
         """Whether the payload is another snapshot of the same histogram."""
         return (
-            len(payload) == self.payload_bytes
+            class_name == self.class_name
+            and len(payload) == self.payload_bytes
             and payload.startswith(self.head)
             and payload.startswith(self.tail, self.tail_at)
             and all(int.from_bytes(payload[s.at - 4 : s.at], "big") == s.length for s in self.sums)
@@ -120,7 +122,7 @@ def _parse(payload: bytes, match: re.Match[str]) -> Structure:
     if any(s.length != expected for s in sums):
         raise DamagedHistogramError(f"{[s.length for s in sums]} cells, its axes have {expected}")
     tail = payload[base.tail_at : base.end]
-    return Structure(base.axes, storage, len(payload), payload[: base.entries_at], base.tail_at, tail, sums)
+    return Structure(match[0], base.axes, storage, len(payload), payload[: base.entries_at], base.tail_at, tail, sums)
 
 
 class _Base(NamedTuple):
@@ -180,7 +182,9 @@ def axis(name: str, unit: str, bins: int, low: float, high: float, edges: NDArra
         if bins < 1:
             raise ValueError(f"axis {name!r}: {bins} bins")
         named = tuple(labels.get(i, "") for i in range(1, bins + 1)) if labels else ()
-        variable = tuple(float(edge) for edge in edges) if len(edges) else ()
+        variable = tuple(float(edge) for edge in edges)
+        if variable:
+            low, high = variable[0], variable[-1]
         return Axis(name, unit, bins, float(low), float(high), variable, named)
     except ValueError as error:
         raise DamagedHistogramError(str(error)) from None

@@ -20,9 +20,6 @@ from collectors.root_streams import DamagedHistogramError, UnknownLayoutError
 
 logger = logging.getLogger(__name__)
 
-RUN = Channel("run", "run", "", Kind.STATE)
-"""The run a file belongs to: where it changes, totals begin anew."""
-
 
 class Naming(NamedTuple):
     """From an object's path in the file to the histogram's path and place."""
@@ -53,6 +50,8 @@ class SnapshotReader:
         self._naming = naming
         self._claim = claim
         self._layout = Layout(source, (), part)
+        # where the run changes, totals begin anew
+        self._run = Channel("run", "run", "", Kind.STATE, naming.places.origin)
         self._names: dict[str, str | None] = {}
         self._known: dict[str, tuple[Structure | None, Histogram]] = {}
 
@@ -63,46 +62,53 @@ class SnapshotReader:
         with RootFile(path) as file:
             models = ModelReader(file)
             try:
-                for object_path, key in self._wanted(file):
-                    name = self._names[object_path] or ""
-                    if name in found:
-                        rejected.append(Rejected(f"{path}:{object_path}", f"another object is named {name!r} as well"))
+                for object_path, name, key in self._wanted(file):
+                    if name in found or (run >= 0 and name == self._run.name):
+                        rejected.append(Rejected(f"{path}:{object_path}", f"something else is named {name!r} as well"))
                         continue
                     try:
                         found[name] = self._decode(file, models, object_path, name, key)
                     except (RootFormatError, DamagedHistogramError) as error:
                         rejected.append(Rejected(f"{path}:{object_path}", str(error)))
-                        if object_path in self._known:
-                            found[name] = self._known[object_path][1], None
+                        if name in self._known:
+                            found[name] = self._known[name][1], None
             finally:
                 models.close()
             if not file.is_unchanged():
                 raise RootFormatError("it was written to while it was read; read again at the next turn")
+        self._known = {name: self._known[name] for name in found}
         frame, invalid = self._frame(file.signature.modified_ns, run, [found[name] for name in sorted(found)])
         rejected += [Rejected(f"{path}:{name}", "its contents are not finite numbers or its entries are negative") for name in invalid]
         if not found and not rejected:
             rejected = [Rejected(path, "holds no histogram that `include` and `exclude` let through")]
         return Snapshot(frame if found else None, rejected, file.signature)
 
-    def _wanted(self, file: RootFile) -> list[tuple[str, Key]]:
-        wanted, skipped = [], 0
+    def _wanted(self, file: RootFile) -> list[tuple[str, str, Key]]:
+        """Path in the file, histogram's path and key of all histograms that are wanted."""
+        wanted: list[tuple[str, str, Key]] = []
+        names: dict[str, str | None] = {}
+        skipped = 0
         for object_path, key in file.objects():
             if not is_histogram(key.class_name):
                 skipped += 1
                 continue
-            if object_path not in self._names:
+            if object_path in self._names:
+                name = self._names[object_path]
+            else:
                 name = self._naming.name(object_path)
-                self._names[object_path] = name if name is not None and self._claim(name) else None
-            if self._names[object_path] is not None:
-                wanted.append((object_path, key))
+                name = name if name is not None and self._claim(name) else None
+            names[object_path] = name
+            if name is not None:
+                wanted.append((object_path, name, key))
+        self._names = names  # paths of former runs are forgotten
         if skipped:
             logger.debug("source=%s: %d objects are not histograms and were skipped", self._layout.source, skipped)
         return wanted
 
     def _decode(self, file: RootFile, models: ModelReader, object_path: str, name: str, key: Key) -> tuple[Histogram, Content]:
         payload = file.payload(key)
-        structure, histogram = self._known.get(object_path, (None, None))
-        if structure is not None and histogram is not None and structure.fits(payload):
+        structure, histogram = self._known.get(name, (None, None))
+        if structure is not None and histogram is not None and structure.fits(payload, key.class_name):
             return histogram, structure.content(payload)
         try:
             structure = parse(payload, key.class_name)
@@ -111,7 +117,7 @@ class SnapshotReader:
             structure = None
             axes, storage, content = models.read(object_path, key)
         histogram = self._histogram(histogram, name, axes, storage)
-        self._known[object_path] = structure, histogram
+        self._known[name] = structure, histogram
         return histogram, content
 
     def _histogram(self, known: Histogram | None, name: str, axes: tuple[Axis, ...], storage: Storage) -> Histogram:
@@ -121,7 +127,7 @@ class SnapshotReader:
 
     def _frame(self, time_ns: int, run: int, found: Sequence[tuple[Histogram, Content | None]]) -> tuple[Frame, list[str]]:
         """The frame, and the paths of histograms whose numbers cannot be true."""
-        columns: tuple[Column, ...] = (*((RUN,) if run >= 0 else ()), *(histogram for histogram, _ in found))
+        columns: tuple[Column, ...] = (*((self._run,) if run >= 0 else ()), *(histogram for histogram, _ in found))
         if columns != self._layout.columns:
             self._layout = Layout(self._layout.source, columns, self._layout.part)
         row = np.empty(self._layout.width)

@@ -86,6 +86,7 @@ class SmartctlCollector:
         self._snapshots = SnapshotFrames(origin.source)
         self._disks: dict[str, Disk] = {}
         self._seen: dict[str, Seen] = {}
+        self._newest_ns = 0
 
     def collect(self) -> Iterator[Collected]:
         """A frame of all disks whenever a report is new or one has gone; reports that say nothing are rejected."""
@@ -118,7 +119,8 @@ class SmartctlCollector:
             self._remember(serial, origin, report)
         if not self._disks:
             return
-        newest_ns = max((report.time_ns for _, report in reports.values()), default=self._origin.now_ns())
+        # the disk with the newest report may be the one that has gone: time does not go back then
+        newest_ns = self._newest_ns = max([self._newest_ns, *(report.time_ns for _, report in reports.values())])
         values: dict[str, float] = {}
         bad: dict[str, Quality] = {}
         for serial, disk in self._disks.items():

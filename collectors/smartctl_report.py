@@ -51,7 +51,8 @@ CRITICAL_WARNINGS = (
 POWER_MODES = ("ACTIVE", "IDLE", "STANDBY", "SLEEP")
 _STANDBY = re.compile(r"Device is in (\w+) mode")
 _LEADING_COUNT = re.compile(r"(\d+)(?!x)")
-_EARLIEST_S, _LATEST_S = 946_684_800, 7_258_118_400  # 2000 and 2200
+_EARLIEST_S = 946_684_800  # 2000
+_LATEST_AHEAD_S = 86_400
 _TEMPERATURES = range(-60, 200)
 _UNUSED = (0xFFFFFFFF, 0xFFFFFFFFFFFF)  # all bits set: the drive does not keep this count
 
@@ -264,6 +265,6 @@ def _power_mode(document: Mapping[str, Any]) -> int:
 
 def _time_ns(document: Mapping[str, Any], received_ns: int) -> int:
     seconds = _dictionary(document, "local_time").get("time_t")
-    if isinstance(seconds, int) and _EARLIEST_S <= seconds < _LATEST_S:
+    if isinstance(seconds, int) and _EARLIEST_S <= seconds <= received_ns // 1_000_000_000 + _LATEST_AHEAD_S:
         return seconds * 1_000_000_000
     return received_ns

@@ -12,21 +12,24 @@ from collectors.frame import Column, Frame, Layout, Quality
 class SnapshotFrames:
     """Makes frames of one row from named readings, with a stable order of columns.
 
-    Columns seen for the first time are appended, so that the layout changes only when the set of columns does.
+    Columns seen for the first time are appended, and one that comes back returns to its place: as many layouts as there
+    are sets of columns, and no more.
     """
 
     def __init__(self, source: str, part: str = "") -> None:
         self._source = source
         self._part = part
         self._layout = Layout(source, (), part)
+        self._places: dict[str, int] = {}
 
     def frame(
         self, time_ns: int, columns: Sequence[Column], values: Mapping[str, float], bad: Mapping[str, Quality] | None = None
     ) -> Frame:
         """One snapshot. `values` holds a number for each channel's name; one that is missing is NaN."""
         described = {column.name: column for column in columns}
-        kept = [described.pop(column.name) for column in self._layout.columns if column.name in described]
-        arranged = (*kept, *described.values())
+        for name in described:
+            self._places.setdefault(name, len(self._places))
+        arranged = tuple(sorted(described.values(), key=lambda column: self._places[column.name]))
         if arranged != self._layout.columns:
             self._layout = Layout(self._source, arranged, self._part)
         row = np.array([[values.get(column.name, np.nan) for column in arranged]], dtype=np.float64)

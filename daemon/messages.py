@@ -81,21 +81,34 @@ def _strict(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return [_strict(entry) for entry in value] if isinstance(value, list) else value
 
 
+def _int64(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 2**63:
+        raise ValueError(f"{digits[:24]} has more than 64 bits")
+    return number
+
+
 def encode(message: Message) -> bytes:
-    """The message as JSON with the name of its type."""
+    """The message as JSON with the name of its type. Bytes of a file's name that are no text become question marks."""
     name = type(message).__name__
     body = _strict(_adapter(name).dump_python(message, mode="json"))
-    return json.dumps({"type": name, **body}, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps({"type": name, **body}, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(errors="replace")
 
 
 def decode(data: bytes) -> Message:
     """The message in these bytes. Raises MessageError."""
     try:
-        body = json.loads(data)
+        body = json.loads(data, parse_int=_int64)
         kind = body.pop("type")
+        if kind not in _TYPES:
+            raise MessageError(f"not a message of shiftwatch: type {kind[:40]!r}")
+        if b"\\ud" in data.lower():
+            json.dumps(body, ensure_ascii=False).encode()  # half a character would fail only where it is written again
         return _adapter(kind).validate_python(body)
     except ValidationError as error:
         first = error.errors()[0]
         raise MessageError(f"{kind}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except MessageError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MessageError(f"not a message of shiftwatch: {type(error).__name__}") from None

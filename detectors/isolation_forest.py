@@ -1,7 +1,8 @@
 """Isolation forest: combinations of readings that a few random cuts set apart from the usual ones (F. Liu et al., ICDM 2008).
 
 It sees what no channel shows alone, such as a current that does not fit its voltage. It learns the usual region and nothing of
-how far beyond it a reading is: the score levels off, and one bad channel among many is found better by `robust_z`.
+how far beyond it a reading is: the score levels off, and one bad channel among many hardly moves it, for few cuts are made in it.
+Give it small groups; `robust_z` finds one among many.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class IsolationForestDetector:
 
         [detector.isolation_forest]
         include = ["*:IMon", "*:VMon"]
+        group_depth = 3
         trees = 100
-        samples = 256
     """
 
     options_model: ClassVar[type[Options]] = IsolationForestOptions

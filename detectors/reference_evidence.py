@@ -29,8 +29,9 @@ def count_evidence(histogram: Histogram, counts: Array, expected: Array, pull: A
     if moved:
         return Evidence(f"{histogram.path} has moved {_move(histogram, moved)}", ranked)
     strongest = int(np.argmax(np.abs(pull)))
-    where = bin_name(histogram, strongest)
-    if strongest >= bins:
+    if strongest < bins:
+        where = bin_name(histogram, strongest)
+    else:
         where = range_name(histogram.axes[0], int(windows.start[strongest]), int(windows.stop[strongest]))
     observed = float(windows.sums(counts)[strongest])
     more = "Too many" if observed > expected[strongest] else "Too few"

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata
@@ -64,6 +65,16 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python
             raise _Handover(True, assigned)
 
 
+class _JoinAnswer:
+    """The finished future of a join, for `wait_for` of kafka-python: it says that it is not done, and answers at once."""
+
+    is_done = False
+
+    def __init__(self, future: Any) -> None:  # noqa: ANN401 - kafka-python is untyped
+        self.add_callback = future.add_callback
+        self.add_errback = future.add_errback
+
+
 def _is_worth_logging(record: logging.LogRecord) -> bool:
     """kafka-python logs what a listener raises, with a traceback; a handover is no error."""
     return not (record.exc_info and isinstance(record.exc_info[1], _Handover))
@@ -97,6 +108,8 @@ class GroupSubscription(KafkaSubscription):
         self._held: frozenset[KafkaPartition] = frozenset()
         self._held_before: frozenset[KafkaPartition] = frozenset()
         self._asked(lambda: self._consumer.subscribe(list(self._topics), listener=self._listener))
+        for topic in self._topics:  # a leader that does not know the partitions yet would first assign none to anybody
+            self._asked(partial(self._consumer.partitions_for_topic, topic))
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Stores where the group reads on; see `bus.Subscription`."""
@@ -125,6 +138,7 @@ class GroupSubscription(KafkaSubscription):
     def _fetch(self, timeout_s: float, max_records: int) -> dict[KafkaPartition, list[Any]]:
         deadline = time.monotonic() + timeout_s
         while True:
+            self._continue_joining()
             try:
                 batches: dict[KafkaPartition, list[Any]] = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
                 return batches
@@ -137,6 +151,19 @@ class GroupSubscription(KafkaSubscription):
             else:
                 self._release()
             timeout_s = max(0.0, deadline - time.monotonic())
+
+    def _continue_joining(self) -> None:
+        """Goes on with a group that is half joined because a poll timed out. kafka-python 3.0.12 has two faults here.
+
+        Where a change of partitions was the cause, it does not see that it must go on, and stays out of the group for ever
+        without a word. And where the answer came between two polls, it drops it and joins anew, which disturbs the others.
+        """
+        coordinator = self._consumer._coordinator
+        if not coordinator.rejoining:
+            return
+        coordinator.request_rejoin()
+        if coordinator._join_task is not None and coordinator._join_task.is_done:
+            coordinator._join_task = _JoinAnswer(coordinator._join_task)
 
     def _assigned(self) -> list[KafkaPartition]:
         return sorted(self._held)

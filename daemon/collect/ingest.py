@@ -11,11 +11,12 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from collectors.collector import Rejected
 from collectors.frame import Channel
 from collectors.snapshot import SnapshotFrames
+from collectors.wire import END_OF_STREAM_NS
 from daemon.bus.bus import Bus, Record, TopicPartition
 from daemon.clock import Clock
 from daemon.collect.publisher import Publisher
@@ -24,6 +25,8 @@ SOURCE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 """As in the configuration: "#" tells the parts of a source from one another."""
 MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
+MAX_TEXT_CHARACTERS = 500
+"""Of a name, a unit and the place, which is repeated in the layout for every channel."""
 AHEAD_NS = 300_000_000_000
 """A message from further in the future is refused: what came after it would count as late."""
 INGEST_EPOCH = 1
@@ -113,21 +116,24 @@ def read_message(data: bytes) -> tuple[str, str, int, dict[str, float], dict[str
         raise IngestError(f"message of source {source!r} needs values, an object of 1 to {MAX_VALUES} numbers")
     if not isinstance(units, dict):
         raise IngestError(f"units of source {source!r} must be an object")
+    place = message.get("place", "")
+    for text in (place, *values, *units.values()):
+        if not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
+            limit = f"a text of at most {MAX_TEXT_CHARACTERS} printable characters"
+            raise IngestError(f"{_shown(text)} of source {source!r} is not {limit}: it cannot be a name, a unit or a place")
     numbers = {name: _number(source, name, value) for name, value in values.items()}
-    named = {name: str(unit) for name, unit in units.items()}
-    place = str(message.get("place", ""))
-    try:
-        "".join((place, *numbers, *named.values())).encode()
-    except UnicodeEncodeError:
-        raise IngestError(f"message of source {source!r} has half a character in a name, a unit or the place") from None
-    return source, place, _time_ns(source, message["time"]), numbers, named
+    return source, place, _time_ns(source, message["time"]), numbers, units
+
+
+def _shown(value: object) -> str:
+    return repr(str(value)[:40]) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 def _number(source: str, name: str, value: object) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise IngestError(f"value {name!r} of source {source!r} is {str(value)[:40]!r}, not a number")
+        raise IngestError(f"value {name!r} of source {source!r} is {_shown(value)}, not a number")
     try:
         number = float(value)
     except OverflowError:
@@ -138,13 +144,16 @@ def _number(source: str, name: str, value: object) -> float:
 
 
 def _time_ns(source: str, value: object) -> int:
+    time_ns = 0
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is not None and moment.timestamp() > 0:
-                return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
-        elif isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e10:
-            return int(value * 1e9)
+            if moment.tzinfo is not None:
+                time_ns = (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            time_ns = int(value * 1_000_000_000)
     except (ValueError, OverflowError):
         pass
-    raise IngestError(f"time {str(value)[:40]!r} of source {source!r} is neither ISO 8601 with a zone nor seconds since 1970")
+    if not 0 < time_ns < END_OF_STREAM_NS:
+        raise IngestError(f"time {_shown(value)} of source {source!r} is neither ISO 8601 with a zone nor seconds since 1970")
+    return time_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zipfile
 import zlib
 from typing import Any
 
@@ -19,13 +20,13 @@ _NUMBER = "__number__"
 
 
 def pack(state: Any) -> bytes:  # noqa: ANN401 - any nesting of dict, list, plain values and arrays
-    """The state as compressed bytes."""
+    """The state as compressed bytes; tuples become lists. Raises TypeError or ValueError where it holds anything else."""
     arrays: list[NDArray[Any]] = []
     text = json.dumps(_without_arrays(state, arrays), separators=(",", ":"), allow_nan=False)
     buffer = io.BytesIO()
     named: dict[str, Any] = {"text": np.frombuffer(text.encode(), dtype=np.uint8)}
     named.update((f"a{i}", array) for i, array in enumerate(arrays))
-    np.savez(buffer, **named)
+    np.savez(buffer, allow_pickle=False, **named)
     return zlib.compress(buffer.getvalue(), level=1)
 
 
@@ -35,8 +36,14 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401 - as packed
         with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as archive:
             arrays = [archive[f"a{i}"] for i in range(len(archive.files) - 1)]
             return _with_arrays(json.loads(archive["text"].tobytes()), arrays)
-    except (zlib.error, OSError, KeyError, ValueError, EOFError) as error:
+    except _RUBBISH as error:
         raise ValueError(f"not a packed state: {error}") from None
+
+
+_RUBBISH = (
+    *(zlib.error, zipfile.BadZipFile, OSError, EOFError, ValueError, LookupError),
+    *(TypeError, AttributeError, NotImplementedError, RecursionError, MemoryError),  # another kind of archive, or arrays of absurd size
+)
 
 
 def _without_arrays(value: Any, arrays: list[NDArray[Any]]) -> Any:  # noqa: ANN401
@@ -48,7 +55,9 @@ def _without_arrays(value: Any, arrays: list[NDArray[Any]]) -> Any:  # noqa: ANN
     if isinstance(value, float) and not math.isfinite(value):
         return {_NUMBER: str(value)}
     if isinstance(value, dict):
-        return {str(key): _without_arrays(entry, arrays) for key, entry in value.items()}
+        if not all(isinstance(key, str) for key in value) or _ARRAY in value or _NUMBER in value:
+            raise TypeError(f"state with keys {', '.join(map(repr, value))[:80]}: keys must be text, and not {_ARRAY} or {_NUMBER}")
+        return {key: _without_arrays(entry, arrays) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_arrays(entry, arrays) for entry in value]
     return value

@@ -70,5 +70,6 @@ outbox = Table(
     Column("dedup", String(200), nullable=False),
     Column("value", LargeBinary, nullable=False),
     UniqueConstraint("topic", "dedup"),
+    sqlite_autoincrement=True,  # or the number of a deleted message is used again, and a sender that was slow deletes the new one
     comment="Messages written in the transaction that made them true; deleted once the bus has acknowledged them",
 )

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
 
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
@@ -15,6 +17,12 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from daemon.records import Incident, IncidentState, Label
 from daemon.store import schema
 from daemon.store.packing import read_incident, write_incident
+
+MAX_WHO_CHARACTERS = 200
+MAX_LABEL_KEY_CHARACTERS = 64
+_TABLES_LOCK = 0x73776174
+"""Any number that nothing else in the database locks."""
+_READING = {"shiftwatch_reading": True}
 
 
 class StoreError(Exception):
@@ -46,20 +54,31 @@ class Store:
     """One database. Safe for use by several threads; every method is one transaction unless it takes a connection."""
 
     def __init__(self, url: str) -> None:
+        parsed = _parsed(url)
+        self.name = _without_password(parsed)
         try:
-            self.name = make_url(url).render_as_string(hide_password=True)
-            self._engine = _engine(url)
+            self._engine = _engine(parsed)
+            self._prepare_tables()
+        except ArgumentError as error:
+            raise StoreError(f"store.url {self.name}: {_one_line(error)}") from None
+        except (SQLAlchemyError, ImportError, TypeError) as error:  # TypeError: a parameter that the driver does not have
+            raise StoreError(f"database {self.name}: {_one_line(error)}") from None
+
+    def _prepare_tables(self) -> None:
+        try:
             with self._engine.begin() as connection:
-                schema.metadata.create_all(connection)
+                if connection.dialect.name == "postgresql":  # replicas that start together would create them twice
+                    connection.execute(select(func.pg_advisory_xact_lock(_TABLES_LOCK)))
+                schema.schema.create(connection, checkfirst=True)
                 version = connection.scalar(select(func.max(schema.schema.c.version)))
+                if version not in (None, schema.SCHEMA_VERSION):
+                    raise StoreError(f"database {self.name} has schema {version}, this version needs {schema.SCHEMA_VERSION}")
+                schema.metadata.create_all(connection)
                 if version is None:
                     connection.execute(insert(schema.schema).values(version=schema.SCHEMA_VERSION))
-        except ArgumentError:
-            raise StoreError("store.url is not a database URL such as sqlite:///shiftwatch.db") from None
-        except (SQLAlchemyError, ImportError) as error:
-            raise StoreError(f"database {self.name}: {_one_line(error)}") from None
-        if version is not None and version != schema.SCHEMA_VERSION:
-            raise StoreError(f"database {self.name} has schema {version}, this version needs {schema.SCHEMA_VERSION}")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Closes all connections."""
@@ -73,6 +92,11 @@ class Store:
                 held = select(schema.leases.c.generation).where(schema.leases.c.name == lease.name).with_for_update()
                 if connection.scalar(held) != lease.generation:
                     raise Fenced(f"{lease.name}: generation {lease.generation} was replaced")
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(**_READING) as connection:
             yield connection
 
     def acquire(self, name: str, owner: str) -> Lease:
@@ -92,7 +116,7 @@ class Store:
 
     def load_state(self, name: str) -> SavedState | None:
         """What was last saved for a stage and partition."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(select(schema.stage_state).where(schema.stage_state.c.name == name)).one_or_none()
         return None if row is None else SavedState(row.state, json.loads(row.offsets), row.saved_ns)
 
@@ -113,38 +137,39 @@ class Store:
 
     def incidents(self, states: Sequence[IncidentState] = (), *, limit: int = 1000, merged: bool = False) -> list[Incident]:
         """Incidents in order of opening, the newest `limit` of them; those that were merged into others on request."""
-        query = select(schema.incidents.c.record).order_by(schema.incidents.c.opened_ns.desc(), schema.incidents.c.id.desc()).limit(limit)
+        query = select(schema.incidents.c.record).order_by(schema.incidents.c.opened_ns.desc(), schema.incidents.c.id.desc())
         if states:
             query = query.where(schema.incidents.c.state.in_([str(state) for state in states]))
-        with self._engine.connect() as connection:
-            found = [read_incident(record) for record in connection.scalars(query)]
-        return [incident for incident in reversed(found) if merged or not incident.merged_into]
+        with self._reading() as connection:
+            found = map(read_incident, connection.execution_options(yield_per=200).scalars(query))
+            newest = list(islice((incident for incident in found if merged or not incident.merged_into), limit))
+        return newest[::-1]
 
     def incident(self, incident_id: str) -> Incident | None:
         """One incident."""
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             record = connection.scalar(select(schema.incidents.c.record).where(schema.incidents.c.id == incident_id))
         return None if record is None else read_incident(record)
 
     def put_label(self, connection: Connection, label: Label) -> bool:
-        """Keeps a label; False where it is there already."""
-        known = connection.scalar(select(schema.labels.c.key).where(schema.labels.c.key == label.key))
-        if known is None:
-            values = {"key": label.key, "incident": label.incident, "kind": str(label.kind), "who": label.who}
-            connection.execute(insert(schema.labels).values(**values, time_ns=label.time_ns, comment=label.comment))
-        return known is None
+        """Keeps a label; False where it is there already, or its incident is not."""
+        incident = select(schema.incidents.c.id).where(schema.incidents.c.id == label.incident)
+        if connection.scalar(incident) is None:
+            return False
+        who, comment = (text.replace("\0", "") for text in (label.who, label.comment))  # PostgreSQL has no such character
+        values = {"kind": str(label.kind), "who": who[:MAX_WHO_CHARACTERS], "time_ns": label.time_ns, "comment": comment}
+        return self._insert_once(
+            connection, schema.labels, {"key": label.key[:MAX_LABEL_KEY_CHARACTERS], "incident": label.incident, **values}
+        )
 
     def enqueue(self, connection: Connection, topic: str, key: str, dedup: str, value: bytes) -> None:
         """Puts a message into the outbox, in the transaction that makes it true; the same `dedup` again changes nothing."""
-        box = schema.outbox
-        known = connection.scalar(select(box.c.number).where(box.c.topic == topic, box.c.dedup == dedup))
-        if known is None:
-            connection.execute(insert(box).values(topic=topic, key=key, dedup=dedup, value=value))
+        self._insert_once(connection, schema.outbox, {"topic": topic, "key": key, "dedup": dedup, "value": value})
 
     def pending(self, limit: int = 500) -> list[tuple[int, str, str, bytes]]:
         """Messages of the outbox in order: number, topic, key, value."""
         box = schema.outbox
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(select(box.c.number, box.c.topic, box.c.key, box.c.value).order_by(box.c.number).limit(limit))
             return [(row.number, row.topic, row.key, row.value) for row in rows]
 
@@ -158,7 +183,7 @@ class Store:
         """The revision that a receiver was last told of (0: none) and its reference there."""
         table = schema.deliveries
         query = select(table.c.revision, table.c.reference).where(table.c.incident == incident_id, table.c.receiver == receiver)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             row = connection.execute(query).one_or_none()
         return (0, "") if row is None else (row.revision, row.reference)
 
@@ -168,9 +193,16 @@ class Store:
         self._upsert(connection, schema.deliveries, {"incident": incident.id, "receiver": receiver}, values)
 
     def _upsert(self, connection: Connection, table: Table, key: Mapping[str, object], values: Mapping[str, object]) -> None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(table).values(**key, **values)
+        statement = _dialect(connection).insert(table).values(**key, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+
+    def _insert_once(self, connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
+        inserted = connection.execute(_dialect(connection).insert(table).values(**values).on_conflict_do_nothing())
+        return inserted.rowcount > 0
+
+
+def _dialect(connection: Connection) -> ModuleType:
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
 def _raise_generation(connection: Connection, name: str, owner: str) -> int | None:
@@ -184,21 +216,42 @@ def _raise_generation(connection: Connection, name: str, owner: str) -> int | No
     return generation
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+def _parsed(url: str) -> URL:
+    example = "store.url is not a database URL such as sqlite:///shiftwatch.db"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):  # its text may hold the password
+        raise StoreError(example) from None
+    if parsed.get_backend_name() == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
+        raise StoreError(f"{example}: '@' in a password is written as %40")
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"store.url names {parsed.get_backend_name()}; SQLite and PostgreSQL can be used")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StoreError("store.url names a database in memory, which every thread would have for itself; name a file")
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
+
+
+def _without_password(url: URL) -> str:
+    """The URL for people; PostgreSQL takes a password as a parameter too."""
+    return url.difference_update_query([name for name in url.query if "pass" in name.lower()]).render_as_string(hide_password=True)
+
+
+def _engine(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
         def set_pragmas(connection: object, _record: object) -> None:
             cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection
-            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 20000", "foreign_keys = ON"):
+            for pragma in ("busy_timeout = 20000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
             connection.isolation_level = None  # type: ignore[attr-defined]  # begin is emitted below
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # a reader that turns writer would fail, not wait
+            reads = connection.get_execution_options().get(*_READING) is not None
+            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")  # a reader that turns writer would fail, not wait
 
     return engine
 

@@ -2,120 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import caproto
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from collectors.collector import Collected, CollectError, Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
-from collectors.epics_channels import expand
-from collectors.epics_updates import Decoder, Event, Ramp, Severity
-from collectors.frame import Channel, Kind, Layout, Quality, Updates
-
-SERVER = """
-import asyncio, json, sys, threading
-from caproto import AlarmSeverity, AlarmStatus, ChannelType
-from caproto.server import PVGroup, pvproperty, run
-
-class Crate(PVGroup):
-    vmon = pvproperty(name="HV:00:VMon", value=1400.0, units="V", lower_alarm_limit=-5.0, lower_warning_limit=-2.0,
-                      upper_warning_limit=1500.0, upper_alarm_limit=1600.0, precision=2)
-    imon = pvproperty(name="HV:00:IMon", value=2.5, units="uA")
-    status = pvproperty(name="HV:00:Status", value=1)
-    power = pvproperty(name="POWER", value="ON", enum_strings=["OFF", "ON", "TRIPPED"], dtype=ChannelType.ENUM)
-    text = pvproperty(name="TEXT", value="READY", dtype=ChannelType.STRING)
-    wave = pvproperty(name="WAVE", value=[1.0, 2.0, 3.0])
-
-crate = Crate(prefix="")
-
-async def obey(async_lib):
-    loop = asyncio.get_running_loop()
-    queue = asyncio.Queue()
-    def read():
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(queue.put_nowait, json.loads(line))
-    threading.Thread(target=read, daemon=True).start()
-    print("ready", flush=True)
-    while True:
-        order = await queue.get()
-        channel = crate.pvdb[order["name"]]
-        if "severity" in order:
-            await channel.alarm.write(severity=AlarmSeverity(order["severity"]), status=AlarmStatus(17))
-        if "value" in order:
-            await channel.write(order["value"])
-        print("done", flush=True)
-
-run(crate.pvdb, interfaces=["127.0.0.1"], startup_hook=obey)
-"""
+from collectors.epics_updates import Severity
+from collectors.frame import Channel, Kind, Quality, Updates
+from tests.collectors.epics_server import Server
 
 
-class Server:
-    """A Channel Access server of its own, at a port of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._script = folder / "server.py"
-        self._script.write_text(SERVER)
-        self._process: subprocess.Popen[str] | None = None
-
-    def start(self) -> Self:
-        settings = {
-            "EPICS_CA_SERVER_PORT": str(self.port),
-            "EPICS_CAS_SERVER_PORT": str(self.port),
-            "EPICS_CAS_INTF_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
-            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, str(self._script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # it complains that nobody wants its beacons
-            text=True,
-            env={**os.environ, **settings},
-        )
-        self._expect("ready")
-        return self
-
-    def put(self, name: str, value: Any = None, severity: int | None = None) -> None:
-        order = {"name": name, "value": value, "severity": severity}
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({k: v for k, v in order.items() if v is not None}) + "\n")
-        self._process.stdin.flush()
-        self._expect("done")
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _expect(self, word: str) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == word
-
-
+@pytest.fixture(scope="module")
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server")).start()
@@ -178,6 +84,14 @@ def wait_for(collector: EpicsCollector, name: str, is_there: Callable[[tuple[flo
     raise AssertionError(f"no such update of {name}")
 
 
+def turn_for(collector: EpicsCollector, seconds: float) -> None:
+    """Turns for some time, whatever they give."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        list(collector.collect())
+        time.sleep(0.02)
+
+
 def test_values_units_states_and_limits_come_from_the_server(connect: Callable[..., EpicsCollector]) -> None:
     started_ns = time.time_ns()
     collector = connect("HV:{00..00}:VMon", "POWER", limits=True, places={"HV:*:*": "crate{1}"})
@@ -226,9 +140,7 @@ def test_a_killed_server_is_a_disconnection_and_its_return_a_connection(server: 
     assert math.isnan(lost.value[0])
     assert lost.layout is before.layout
     with pytest.raises(CollectError, match=r"no server has a channel of HV:00:VMon, POWER at 127\.0\.0\.1"):
-        for _ in range(1000):
-            list(collector.collect())
-            time.sleep(0.02)
+        turn_for(collector, seconds=30)
     server.start()
     found = wait_for(collector, "HV:00:VMon", lambda found: found == (1400, Quality.GOOD))
     assert found.layout is before.layout
@@ -296,7 +208,7 @@ def test_settings_of_a_source_do_not_reach_the_environment(connect: Callable[...
     assert dict(os.environ) == before
 
 
-def test_no_server_is_an_error_that_names_the_channels(tmp_path: Path) -> None:
+def test_no_server_is_an_error_that_names_the_channels() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     options = EpicsOptions(channels=("A{1..9}",), addresses=(f"127.0.0.1:{port}",), connect_wait_s=0.2)
@@ -328,80 +240,3 @@ def test_a_server_that_answers_and_then_refuses_does_not_end_the_search(process:
         assert wait_for(collector, "POWER", lambda found: found == (1, Quality.GOOD))
     finally:
         collector.close()
-
-
-def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path) -> None:
-    headed, bare = tmp_path / "headed.csv", tmp_path / "bare.csv"
-    headed.write_text("name,unit,place,states,kind\nA,kV,D1,,\nS,,,OFF|ON,\n")
-    bare.write_text("1,HV of D1U,D1U_V,double,1,kV,-1.41,-1.405,-1.395,-1.39,3,1\n")
-    options = EpicsOptions(channels_file=headed, channels=("A", "B"))
-    layout = EpicsCollector(Origin("hv", "E1039", lambda: 0), options)._layout
-    assert layout.columns == (
-        Channel("A", "A", "kV", Kind.GAUGE, "E1039/D1"),
-        Channel("S", "S", "", Kind.STATE, "E1039", ("OFF", "ON")),
-        Channel("B", "B", "", Kind.GAUGE, "E1039"),
-    )
-    columns = ("", "quantity", "name", "", "", "unit", "lolo", "low", "high", "hihi")
-    (plan,) = EpicsOptions(channels_file=bare, channels_file_columns=columns).plans()
-    assert (plan.name, plan.quantity, plan.unit, plan.limits["HIHI"]) == ("D1U_V", "HV of D1U", "kV", -1.39)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "name the channels"),
-        ({"channels": ["A"], "addresses": ["host:port"]}, "HOST:PORT"),
-        ({"channels_file": "/no/such/file.csv"}, "No such file"),
-        ({"channels": ["A"], "ramping": [{"status": "A", "readings": ["B"]}]}, "bits"),
-        ({"channels": ["A{0..999999}"]}, "more than"),
-        ({"channels": ["A"], "channels_file_columns": ["nome"]}, "nome"),
-    ],
-)
-def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        EpicsOptions.model_validate(options)
-
-
-def test_ranges_are_written_out() -> None:
-    assert expand(["A{08..10}:{0..1}", "B", "A08:0"]) == ["A08:0", "A08:1", "A09:0", "A09:1", "A10:0", "A10:1", "B"]
-
-
-LAYOUT = Layout(
-    "s",
-    (Channel("v", "v", "V"), Channel("s", "s", "", Kind.STATE, states=("a", "b")), Channel("w", "w", "", Kind.BITS, states=("on", "up"))),
-)
-
-
-def test_what_cannot_be_true_is_invalid_and_said_once() -> None:
-    second = 1_600_000_000_000_000_000
-    events = [
-        Event(0, math.inf, second, 9),
-        Event(0, math.inf, second, 9),
-        Event(1, 5, second, 9),
-        Event(2, -1, second, 9),
-        Event(0, "x", 0, second),
-    ]
-    updates, rejected = Decoder().decode(LAYOUT, events)
-    assert [r.subject for r in rejected] == ["v", "s"]
-    assert updates.quality.tolist() == [Quality.INVALID, Quality.INVALID, Quality.INVALID, Quality.GOOD, Quality.INVALID]
-    assert updates.value[3] == 2**32 - 1
-    assert updates.time_ns.tolist() == [second] * 5
-
-
-EVENTS = st.builds(
-    Event,
-    st.integers(0, 2),
-    st.none() | st.floats() | st.text(max_size=3),
-    st.integers(0, 2**62),
-    st.integers(0, 2**62),
-    st.integers(0, 4),
-)
-
-
-@given(st.lists(EVENTS))
-def test_any_messages_become_updates(events: list[Event]) -> None:
-    updates, _ = Decoder([Ramp(2, (0,), bits=2)]).decode(LAYOUT, events)
-    assert len(updates) >= len(events)
-    assert not np.isinf(updates.value).any()
-    good = updates.quality == Quality.GOOD
-    assert np.isfinite(updates.value[good]).all()

@@ -11,13 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from collectors.collector import Collected, CollectError, Origin, Rejected
+from collectors.collector import CollectError, Origin, Rejected
 from collectors.frame import Channel, Frame, Kind, Quality, Updates, concatenate
 from collectors.table import TableCollector, TableOptions
-from collectors.table_values import NO_TIME, numbers, times
 
 SECOND = 1_000_000_000
 
@@ -51,25 +48,6 @@ def test_wide_csv_becomes_a_frame_with_a_channel_for_each_column_of_numbers(tmp_
     assert np.isnan(frame.values[1, 0])
     assert (frame.time_ns - frame.time_ns[0]).tolist() == [0, 1_250_000_000]
     assert frame.time_ns[0] == int(datetime(2020, 2, 8, 13, 30, 47, tzinfo=UTC).timestamp()) * SECOND
-
-
-@pytest.mark.parametrize(
-    ("cells", "options"),
-    [
-        (["2024-03-31T00:59:59Z", "2024-03-31T03:00:00+02:00"], {}),
-        (["2024-03-31 01:59:59", "2024-03-31 03:00:00"], {"timezone": "Europe/Zurich"}),
-        (["1711846799", "1711846800"], {}),
-        (["1711846799.0", "1711846800.0"], {}),
-        (["1711846799000", "1711846800000"], {}),
-        (["1711846799000000", "1711846800000000"], {"time_format": "epoch_us"}),
-        (["1711846799000000000", "1711846800000000000"], {}),
-    ],
-)
-def test_times_of_every_format_are_utc(tmp_path: Path, cells: list[str], options: dict[str, Any]) -> None:
-    path = save(tmp_path / "a.csv", "timestamp,x\n" + "".join(f"{cell},1\n" for cell in cells))
-    frame, rejected = read(path, **options)
-    assert not rejected
-    assert frame.time_ns.tolist() == [1711846799 * SECOND, 1711846800 * SECOND]
 
 
 def test_text_in_a_column_of_numbers_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -262,31 +240,6 @@ def test_one_bad_file_of_several_does_not_stop_the_others(tmp_path: Path) -> Non
 def test_histograms_that_cannot_work_are_refused(histogram: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="histograms"):
         TableOptions.model_validate({"files": "a.csv", "histograms": [histogram]})
-
-
-@given(st.lists(st.one_of(st.floats().map(str), st.integers().map(str), st.text(max_size=12), st.none())))
-def test_any_text_is_a_number_or_bad_or_missing(cells: list[str | None]) -> None:
-    values, bad = numbers(pa.array(cells, pa.string()))
-    assert len(values) == len(cells)
-    assert not np.isinf(values).any()
-    assert np.isnan(values[bad]).all()
-    for cell, value in zip(cells, values, strict=True):
-        if cell is not None and np.isfinite(value) and cell.strip().lower() not in ("true", "false"):
-            assert value == float(cell)
-
-
-@given(st.lists(st.integers(-(2**62), 2**62)), st.sampled_from(["auto", "iso", "epoch_s", "epoch_ns"]))
-def test_any_number_is_a_time_or_none(values: list[int], time_format: Any) -> None:
-    assert times(pa.array(values, pa.int64()), time_format, "UTC").shape == (len(values),)
-
-
-@given(st.datetimes(datetime(1700, 1, 1), datetime(2250, 1, 1)))  # noqa: DTZ001 - times without a zone are what is tested
-def test_iso_times_are_exact(moment: datetime) -> None:
-    expected = (moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-    (time_ns,) = times(pa.array([moment.isoformat(), "?"]), "auto", "UTC")[:1]
-    assert time_ns != NO_TIME
-    assert abs(time_ns / 1e9 - expected) < 1e-3
-    assert time_ns % 1000 == 0
 
 
 @pytest.mark.data

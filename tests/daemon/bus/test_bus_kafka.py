@@ -191,6 +191,23 @@ class TestReading:
         subscription.close()
         bus.close()
 
+    def test_added_partitions_are_shared_out_though_a_member_is_slow(self, kafka: KafkaBroker, admin: Any) -> None:
+        """The leader's polls time out while the group waits for the other member: it must go on where it was."""
+        options = fast_options(kafka, discovery_interval_s=0.2)
+        bus = make_bus(options)
+        leader = bus.subscribe(["frames"], "g")
+        until(lambda: leader.poll(0.05) or len(leader.positions()) == 2, "both partitions")
+        slow = bus.subscribe(["frames"], "g")
+        until(lambda: leader.poll(0.05) or slow.poll(0.05) or len(leader.positions()) == len(slow.positions()) == 1, "one each")
+        admin.create_partitions({options.topic("frames"): 4})
+        until(lambda: leader.poll(0.02) or not leader.positions(), "the leader has seen it and waits for the other")
+        for _ in range(20):
+            leader.poll(0.02)
+        until(lambda: leader.poll(0.02) or slow.poll(0.02) or len(leader.positions()) == len(slow.positions()) == 2, "two each")
+        leader.close()
+        slow.close()
+        bus.close()
+
     def test_a_member_that_stops_polling_loses_its_partitions_and_is_told(self, kafka: KafkaBroker) -> None:
         options = fast_options(kafka, max_poll_interval_s=1.0, session_timeout_s=1.0)
         bus = make_bus(options)

@@ -77,16 +77,19 @@ def test_a_name_beside_a_star_takes_what_fits_both_sides() -> None:
 
 @pytest.mark.parametrize(
     ("cause", "effect", "related"),
-    [("hv_trip", "dead_region", True), ("hv_trip", "hot_region", False), ("outlier", "dead_region", False), ("hv_sag", "dead_region", True)],
+    [
+        ("hv_trip", "dead_region", True),
+        ("hv_trip", "hot_region", False),
+        ("outlier", "dead_region", False),
+        ("hv_sag", "dead_region", True),
+    ],
 )
 def test_conditions_count_on_both_sides(cause: str, effect: str, related: bool) -> None:
     fed = graph(edge("HV/{n}", "EB/{n}", conditions=("hv_*", ("dead_*", "silent"))))
     assert fed.explains(finding("HV/3", cause), finding("EB/3", effect)) is related
 
 
-@pytest.mark.parametrize(
-    ("delay_s", "related"), [(-61, False), (-60, True), (0, True), (600, True), (601, False)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("delay_s", "related"), [(-61, False), (-60, True), (0, True), (600, True), (601, False)], ids=str)
 def test_an_effect_begins_after_its_cause_within_the_longest_delay_and_what_clocks_allow(delay_s: float, related: bool) -> None:
     fed = graph(edge("A", "B"), tolerance_s=60)
     assert fed.explains(finding("A", since=1000), finding("B", since=1000 + delay_s)) is related

@@ -1,0 +1,96 @@
+"""Channel lists, options and messages of Channel Access, without a server."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectors.collector import Origin
+from collectors.epics import EpicsCollector, EpicsOptions
+from collectors.epics_channels import expand
+from collectors.epics_updates import Decoder, Event, Ramp
+from collectors.frame import Channel, Kind, Layout, Quality
+
+
+@pytest.fixture(scope="module")
+def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path) -> None:
+    headed, bare = tmp_path / "headed.csv", tmp_path / "bare.csv"
+    headed.write_text("name,unit,place,states,kind\nA,kV,D1,,\nS,,,OFF|ON,\n")
+    bare.write_text("1,HV of D1U,D1U_V,double,1,kV,-1.41,-1.405,-1.395,-1.39,3,1\n")
+    options = EpicsOptions(channels_file=headed, channels=("A", "B"))
+    layout = EpicsCollector(Origin("hv", "E1039", lambda: 0), options)._layout
+    assert layout.columns == (
+        Channel("A", "A", "kV", Kind.GAUGE, "E1039/D1"),
+        Channel("S", "S", "", Kind.STATE, "E1039", ("OFF", "ON")),
+        Channel("B", "B", "", Kind.GAUGE, "E1039"),
+    )
+    columns = ("", "quantity", "name", "", "", "unit", "lolo", "low", "high", "hihi")
+    (plan,) = EpicsOptions(channels_file=bare, channels_file_columns=columns).plans()
+    assert (plan.name, plan.quantity, plan.unit, plan.limits["HIHI"]) == ("D1U_V", "HV of D1U", "kV", -1.39)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "name the channels"),
+        ({"channels": ["A"], "addresses": ["host:port"]}, "HOST:PORT"),
+        ({"channels_file": "/no/such/file.csv"}, "No such file"),
+        ({"channels": ["A"], "ramping": [{"status": "A", "readings": ["B"]}]}, "bits"),
+        ({"channels": ["A{0..999999}"]}, "more than"),
+        ({"channels": ["A"], "channels_file_columns": ["nome"]}, "nome"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EpicsOptions.model_validate(options)
+
+
+def test_ranges_are_written_out() -> None:
+    assert expand(["A{08..10}:{0..1}", "B", "A08:0"]) == ["A08:0", "A08:1", "A09:0", "A09:1", "A10:0", "A10:1", "B"]
+
+
+LAYOUT = Layout(
+    "s",
+    (Channel("v", "v", "V"), Channel("s", "s", "", Kind.STATE, states=("a", "b")), Channel("w", "w", "", Kind.BITS, states=("on", "up"))),
+)
+
+
+def test_what_cannot_be_true_is_invalid_and_said_once() -> None:
+    second = 1_600_000_000_000_000_000
+    events = [
+        Event(0, math.inf, second, 9),
+        Event(0, math.inf, second, 9),
+        Event(1, 5, second, 9),
+        Event(2, -1, second, 9),
+        Event(0, "x", 0, second),
+    ]
+    updates, rejected = Decoder().decode(LAYOUT, events)
+    assert [r.subject for r in rejected] == ["v", "s"]
+    assert updates.quality.tolist() == [Quality.INVALID, Quality.INVALID, Quality.INVALID, Quality.GOOD, Quality.INVALID]
+    assert updates.value[3] == 2**32 - 1
+    assert updates.time_ns.tolist() == [second] * 5
+
+
+EVENTS = st.builds(
+    Event,
+    st.integers(0, 2),
+    st.none() | st.floats() | st.text(max_size=3),
+    st.integers(0, 2**62),
+    st.integers(0, 2**62),
+    st.integers(0, 4),
+)
+
+
+@given(st.lists(EVENTS))
+def test_any_messages_become_updates(events: list[Event]) -> None:
+    updates, _ = Decoder([Ramp(2, (0,), bits=2)]).decode(LAYOUT, events)
+    assert len(updates) >= len(events)
+    assert not np.isinf(updates.value).any()
+    good = updates.quality == Quality.GOOD
+    assert np.isfinite(updates.value[good]).all()
