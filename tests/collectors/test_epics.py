@@ -22,7 +22,6 @@ from tests.collectors.epics_server import Server
 
 
 @pytest.fixture(scope="module")
-@pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server")).start()
     yield running

@@ -18,7 +18,6 @@ from collectors.epics_updates import Decoder, Event, Ramp
 from collectors.frame import Channel, Kind, Layout, Quality
 
 
-@pytest.fixture(scope="module")
 def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path) -> None:
     headed, bare = tmp_path / "headed.csv", tmp_path / "bare.csv"
     headed.write_text("name,unit,place,states,kind\nA,kV,D1,,\nS,,,OFF|ON,\n")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,52 +18,13 @@ from collectors.collector import Collected, Origin, Rejected
 from collectors.frame import Channel, Frame, Kind, Quality, Updates
 from collectors.prometheus import PrometheusCollector, PrometheusOptions
 from collectors.prometheus_text import Families, Malformed, samples, series, spelled
-
-NOW_NS = 1_700_000_000_000_000_000
-
-Serve = Callable[..., str]
+from tests.collectors.metrics_server import NOW_NS, Serve, collect, serving
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts a server that answers every GET with what is given; returns its address."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(body: str, *, status: int = 200, seen: list[dict[str, str]] | None = None, cut: int = 0, **headers: str) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if seen is not None:
-                    seen.append(dict(self.headers))
-                data = body.encode()
-                self.send_response(status)
-                sent = {"Content-Type": "text/plain; version=0.0.4", "Content-Length": str(len(data)), **headers}
-                for name, value in sent.items():
-                    if value:
-                        self.send_header(name.replace("_", "-"), value)
-                self.end_headers()
-                self.wfile.write(data[: len(data) - cut])
-                self.close_connection = True
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/metrics"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def collect(url: str, **options: Any) -> list[Collected]:
-    collector = PrometheusCollector(Origin("node", "T2/rack", lambda: NOW_NS), PrometheusOptions.model_validate({"url": url, **options}))
-    try:
-        return list(collector.collect())
-    finally:
-        collector.close()
+    with serving() as start:
+        yield start
 
 
 def collect_file(folder: Path, text: str, **options: Any) -> list[Collected]:

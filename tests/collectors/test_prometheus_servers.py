@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collectors.collector import Collected, CollectError, Origin
-from collectors.prometheus import PrometheusCollector, PrometheusOptions
+from collectors.collector import CollectError
+from collectors.prometheus import PrometheusOptions
+from tests.collectors.metrics_server import Serve, collect, serving
 
-Serve = Callable[..., str]
 
-
-def collect(url: str, **options: Any) -> list[Collected]:
-    collector = PrometheusCollector(Origin("node", "T2/rack", lambda: NOW_NS), PrometheusOptions.model_validate({"url": url, **options}))
-    try:
-        return list(collector.collect())
-    finally:
-        collector.close()
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with serving() as start:
+        yield start
 
 
 @pytest.mark.parametrize(

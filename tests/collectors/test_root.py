@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,50 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uproot.writing import identify
 
-from collectors.collector import Collected, Origin, Rejected
-from collectors.frame import Frame, Storage
-from collectors.root import RootCollector, RootOptions
+from collectors.frame import Storage
 from collectors.root_files import RootFile, RootFormatError
 from collectors.root_histograms import is_histogram, parse
 from collectors.root_models import ModelReader
 from collectors.root_streams import DamagedHistogramError, UnknownLayoutError
-
-ZLIB = uproot.ZLIB(1)
-
-
-def histogram(
-    contents: Any, *, title: str = "", sum_w2: Any = None, entries: float | None = None, labels: tuple[str, ...] = (), **axis: Any
-) -> Any:
-    """A TH1 with its flow bins in `contents`."""
-    cells = np.asarray(contents)
-    names = [identify.to_TObjString(label) for label in labels]
-    for number, name in enumerate(names, 1):
-        name._bases[0]._members["@fUniqueID"] = number
-    edges = axis.pop("edges", None)
-    bins = len(cells) - 2
-    x = identify.to_TAxis("xaxis", title, bins, 0.0, float(bins), fXbins=edges, fLabels=identify.to_THashList(names) if names else None)
-    weights = np.asarray([] if sum_w2 is None else sum_w2, dtype=np.float64)
-    total = float(cells.sum()) if entries is None else entries
-    return identify.to_TH1x("h", "a title", cells, total, 0.0, 0.0, 0.0, 0.0, weights, x)
-
-
-def write(path: Path, compression: Any = ZLIB, **objects: Any) -> str:
-    with uproot.recreate(path, compression=compression) as file:
-        for name, content in objects.items():
-            file[name.replace("__", "/")] = content
-    return str(path)
-
-
-def collector(files: str, **options: Any) -> RootCollector:
-    return RootCollector(Origin("dqm", "CMS/ECAL", lambda: 0), RootOptions(files=files, **options))
-
-
-def frames(collected: Iterator[Collected]) -> list[Frame]:
-    return [item for item in collected if isinstance(item, Frame)]
-
-
-def rejections(collected: Iterator[Collected]) -> list[Rejected]:
-    return [item for item in collected if isinstance(item, Rejected)]
+from tests.collectors.root_writing import collector, frames, histogram, rejections, write
 
 
 @pytest.mark.parametrize("number_type", [np.int8, np.int16, np.int32, np.float32, np.float64])
@@ -171,6 +132,26 @@ def test_another_binning_is_another_histogram_and_disturbs_no_other(tmp_path: Pa
     (after,) = frames(source.collect())
     assert before.layout.key("h") != after.layout.key("h")
     assert before.layout.key("other") == after.layout.key("other")
+
+
+def test_another_number_type_of_the_same_size_is_read_as_what_it_is(tmp_path: Path) -> None:
+    source = collector(write(tmp_path / "a.root", h=histogram(np.array([0, 1, 0], dtype=np.int32))))
+    list(source.collect())
+    write(tmp_path / "a.root", h=histogram(np.array([0, 2.5, 0], dtype=np.float32)))
+    (frame,) = frames(source.collect())
+    assert frame.layout.view(frame, "h").tolist() == [[2.5]]
+
+
+def test_layout_stays_from_run_to_run(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "DQM_V*_R*.root"), rename={"run_\\d+/": ""})
+    layouts = []
+    for run in (1, 2):
+        write(tmp_path / f"DQM_V0001_R00000000{run}.root", **{f"run_{run}__h": histogram([0.0, run, 0]), "run": histogram([0.0, 1, 0])})
+        collected = list(source.collect())
+        assert [r.reason for r in rejections(iter(collected))] == ["something else is named 'run' as well"]
+        layouts += [frame.layout for frame in frames(iter(collected))]
+    assert layouts[0] is layouts[1]
+    assert [column.name for column in layouts[0].columns] == ["run", "h"]
 
 
 def test_objects_that_are_no_histograms_are_passed_over(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collectors.collector import CollectError, Rejected
 from collectors.frame import Frame, Quality
 from collectors.root import RootOptions
 from collectors.root_files import RootFile
+from tests.collectors.root_writing import collector, frames, histogram, rejections, write
 
 
 def test_truncated_file_is_rejected_and_the_others_go_on(tmp_path: Path) -> None:

@@ -12,27 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from collectors.collector import CollectError, Origin, Rejected
-from collectors.frame import Channel, Frame, Kind, Quality, Updates, concatenate
-from collectors.table import TableCollector, TableOptions
-
-SECOND = 1_000_000_000
-
-
-def table(files: Path | str, **options: Any) -> TableCollector:
-    return TableCollector(Origin("recorded", "LAB", lambda: 0), TableOptions.model_validate({"files": str(files), **options}))
-
-
-def read(files: Path | str, **options: Any) -> tuple[Frame, list[str]]:
-    """All frames as one, and what was rejected as text."""
-    collected = list(table(files, **options).collect())
-    frames = [item for item in collected if isinstance(item, Frame)]
-    return concatenate(frames), [f"{item.subject}: {item.reason}" for item in collected if isinstance(item, Rejected)]
-
-
-def save(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+from collectors.collector import CollectError, Rejected
+from collectors.frame import Channel, Frame, Kind, Quality, Updates
+from collectors.table import TableOptions
+from tests.collectors.table_reading import SECOND, read, save, table
 
 
 def test_wide_csv_becomes_a_frame_with_a_channel_for_each_column_of_numbers(tmp_path: Path) -> None:

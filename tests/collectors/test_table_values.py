@@ -13,28 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.collector import Origin, Rejected
-from collectors.frame import Frame, concatenate
-from collectors.table import TableCollector, TableOptions
 from collectors.table_values import NO_TIME, numbers, times
-
-SECOND = 1_000_000_000
-
-
-def table(files: Path | str, **options: Any) -> TableCollector:
-    return TableCollector(Origin("recorded", "LAB", lambda: 0), TableOptions.model_validate({"files": str(files), **options}))
-
-
-def read(files: Path | str, **options: Any) -> tuple[Frame, list[str]]:
-    """All frames as one, and what was rejected as text."""
-    collected = list(table(files, **options).collect())
-    frames = [item for item in collected if isinstance(item, Frame)]
-    return concatenate(frames), [f"{item.subject}: {item.reason}" for item in collected if isinstance(item, Rejected)]
-
-
-def save(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path
+from tests.collectors.table_reading import SECOND, read, save
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -91,8 +92,6 @@ def test_killed_in_the_middle_and_started_again_gives_the_same_incidents(data: P
 
 def wait_for_incident(database: Path) -> None:
     """Until the stop has been found: the kill comes while the incident is open."""
-    import sqlite3
-
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if database.exists():

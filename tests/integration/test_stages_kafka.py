@@ -82,7 +82,7 @@ class Plant:
     def start(self, name: str) -> None:
         """Starts a stage; "detect-2" is a second one of detect."""
         with (self._folder / f"{name}.log").open("ab") as log:
-            arguments = [sys.executable, "-m", "daemon", "run", "-c", str(self.config), "--stage", name.split("-")[0]]
+            arguments = [sys.executable, "-m", "daemon", "run", "-c", str(self.config), "--stage", name.split("-", maxsplit=1)[0]]
             self.running[name] = subprocess.Popen(arguments, stdout=log, stderr=log)
 
     def wait_until_active(self, **said: str) -> None:
