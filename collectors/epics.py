@@ -122,9 +122,11 @@ class EpicsCollector:
         self._plans = list(refine(options.plans(), places, options.units, options.states, options.bits))
         self._names = {plan.name: i for i, plan in enumerate(self._plans)}
         self._infos: dict[str, ControlInfo] = {}
-        self._layout = self._make_layout()
+        self._layout = Layout(origin.source, ())
+        self._describe()
         self._decoder = Decoder(list(self._ramps()))
-        self._is_started = False
+        self._is_first_turn = True
+        self._is_announced = False
         self._monitors = Monitors(
             list(self._names),
             origin.now_ns,
@@ -137,26 +139,27 @@ class EpicsCollector:
     def collect(self) -> Iterator[Collected]:
         """Updates since the last turn, none of them where nothing changed. Raises CollectError where no channel has a server."""
         self._monitors.start()
-        is_first, self._is_started = not self._is_started, True
-        if is_first:
+        if self._is_first_turn:
+            self._is_first_turn = False
             self._monitors.wait(self._options.connect_wait_s)
         described = self._monitors.describe(self._options.connect_wait_s)
         if described:
             self._infos.update(described)
-            self._layout = self._make_layout()
+            self._describe()
         events, dropped = self._monitors.take()
         connected = self._monitors.connected
         if not connected and not events:
             raise CollectError(self._nobody())
         now_ns = self._origin.now_ns()
-        if is_first:
+        events += self._limits(described, now_ns)
+        if not self._is_announced:
+            self._is_announced = True
             absent = [column for name, column in self._names.items() if name not in connected]
             events = [*(Event(column, None, now_ns, now_ns) for column in absent), *events]
-        updates, rejected = self._decoder.decode(self._layout, [*events, *self._limits(described, now_ns, is_first=is_first)])
+        updates, rejected = self._decoder.decode(self._layout, events)
         if dropped:
-            rejected.append(
-                Rejected(self._origin.source, f"{dropped} updates were dropped: more than {self._options.buffer_updates} in one turn")
-            )
+            reason = f"{dropped} updates were dropped: more than {self._options.buffer_updates} in one turn"
+            rejected.append(Rejected(self._origin.source, reason))
         yield from rejected
         yield updates
 
@@ -164,19 +167,21 @@ class EpicsCollector:
         """Ends all connections."""
         self._monitors.close()
 
-    def _make_layout(self) -> Layout:
-        """All channels in the order of the configuration, then their limits."""
+    def _describe(self) -> None:
+        """Makes the layout of all channels in the order of the configuration, then their limits."""
         channels = [plan.channel(self._infos.get(plan.name)) for plan in self._plans]
         limits = (Channel(f"{c.name}.{limit}", f"{c.quantity} {limit}", c.unit, place=c.place) for c in channels for limit in LIMITS)
-        layout = Layout(self._origin.source, (*channels, *(limits if self._options.limits else ())))
-        return self._layout if hasattr(self, "_layout") and layout.columns == self._layout.columns else layout
+        columns = (*channels, *(limits if self._options.limits else ()))
+        if columns != self._layout.columns:
+            self._layout = Layout(self._origin.source, columns)
 
-    def _limits(self, described: dict[str, ControlInfo], now_ns: int, *, is_first: bool) -> Iterator[Event]:
+    def _limits(self, described: dict[str, ControlInfo], now_ns: int) -> Iterator[Event]:
+        """Limits of channels that were described anew; all that are configured when the source is first announced."""
         if not self._options.limits:
             return
         for i, plan in enumerate(self._plans):
-            limits = plan.limits or (described[plan.name].limits if plan.name in described else {})
-            if limits and (is_first or plan.name in described):
+            if plan.name in described or (plan.limits and not self._is_announced):
+                limits = plan.limits or described[plan.name].limits
                 yield from limit_events(len(self._plans) + i * len(LIMITS), limits, LIMITS, now_ns)
 
     def _ramps(self) -> Iterator[Ramp]:

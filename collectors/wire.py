@@ -107,21 +107,27 @@ def _arrays(content: Frame | Updates | None) -> dict[str, pa.Array]:
 
 
 def _frame_arrays(frame: Frame) -> dict[str, pa.Array]:
-    arrays = {"time_ns": pa.array(frame.time_ns), "values": _matrix(frame.values)}
+    arrays = {"time_ns": _flat(frame.time_ns), "values": _matrix(frame.values)}
     if frame.quality is not None:
         arrays["quality"] = _matrix(frame.quality)
     return arrays
 
 
+def _flat(values: NDArray[Any]) -> pa.Array:
+    """The values as an Arrow array without a copy; pyarrow.array would do, but imports pandas to have a look."""
+    values = np.ascontiguousarray(values).reshape(-1)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
 def _matrix(values: NDArray[Any]) -> pa.FixedSizeListArray:
-    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    flat = _flat(values)
     rows, width = values.shape  # from_arrays would divide by a width of 0
     return pa.FixedSizeListArray.from_buffers(pa.list_(flat.type, width), rows, [None], children=[flat])
 
 
 def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
     columns = {"time_ns": updates.time_ns, "column": updates.column, "value": updates.value, "quality": updates.quality}
-    return {name: pa.array(array) for name, array in columns.items()}
+    return {name: _flat(array) for name, array in columns.items()}
 
 
 def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:

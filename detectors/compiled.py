@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, wraps
 from typing import ParamSpec, TypeVar
-
-import numba
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,11 +13,23 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function as machine code, made at the first call with arguments of a type.
 
-    The code is kept on disk where that is possible; an installation whose folders cannot be written compiles anew in each
-    process, which takes about a second.
+    The compiler is imported at the first call of any such function, so that a daemon starts without it. The code is kept on
+    disk where that is possible; an installation whose folders cannot be written compiles anew in each process, which takes
+    about a second. A compiled function cannot call another one.
     """
-    try:
-        made: Callable[P, R] = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no folder to keep it in
-        made = numba.njit(nogil=True)(function)
-    return made
+
+    @cache
+    def machine_code() -> Callable[P, R]:
+        import numba  # noqa: PLC0415 - see above
+
+        try:
+            made: Callable[P, R] = numba.njit(cache=True, nogil=True)(function)
+        except RuntimeError:  # numba found no folder to keep it in
+            made = numba.njit(nogil=True)(function)
+        return made
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        return machine_code()(*args, **kwargs)
+
+    return call

@@ -32,7 +32,12 @@ class Source:
         self._publisher = publisher
         self._clock = clock
         self._differencers: dict[str, Differencer] = {}
-        self._aligner = Aligner(int(settings.period_s * 1e9), stale_after_ns=int(settings.stale_after_s * 1e9), extremes=settings.extremes)
+        self._aligner = Aligner(
+            int(settings.period_s * 1e9),
+            stale_after_ns=int(settings.stale_after_s * 1e9),
+            extremes=settings.extremes,
+            start_ns=0 if collector.finite else clock.now_ns(),
+        )
         self._running_since_ns: int | None = None
         self._problem = ""
         self._clock_problem = ""

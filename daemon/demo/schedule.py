@@ -20,6 +20,8 @@ SHORTEST_SLOT, WANTED_SLOT = 27, 48
 """Lumisections for one fault and the gap after it."""
 SHORTEST_FAULT, LONGEST_FAULT = 16, 30
 _ATTEMPTS = 1_000
+_NEIGHBOUR_COST = {faults.HV: 10}
+"""What it costs to have two faults in turn in one part of the experiment; currents and voltages take long to look normal again."""
 
 
 class ScheduleError(ValueError):
@@ -109,7 +111,7 @@ def _apart(rng: np.random.Generator, drawn: list[Fault], previous: Fault | None)
     for _ in range(_ATTEMPTS):
         order = [drawn[i] for i in rng.permutation(len(drawn))]
         chain = [previous, *order] if previous is not None else order
-        shared = sum(len(a.subsystems & b.subsystems) for a, b in pairwise(chain))
+        shared = sum(_NEIGHBOUR_COST.get(part, 1) for a, b in pairwise(chain) for part in a.subsystems & b.subsystems)
         if shared < fewest:
             best, fewest = order, shared
         if not fewest:

@@ -154,10 +154,11 @@ class StreamWatch:
 
     def _keep_up(self, block: Block) -> list[FindingReport]:
         """Silence and the clock are those of the whole source, so only its own stream tells of them, not those of its parts."""
+        at_ns = max(block.complete_ns, self.progress_ns)  # rows that come late do not turn the clock back
         is_part = "#" in self.stream
-        heard_ns = block.complete_ns if is_part else max(self._last_row_ns, block.newest_ns)
+        heard_ns = at_ns if is_part else max(self._last_row_ns, block.newest_ns)
         problem = "" if is_part else block.problem
-        events = self._upkeep.judge(block.complete_ns, heard_ns, problem, fresh=block.content is not None)
+        events = self._upkeep.judge(at_ns, heard_ns, problem, fresh=block.content is not None)
         return [self._report(event.at_ns, self._book.take(event)) for event in events]
 
     def _end_orphans(self, at_ns: int) -> list[FindingReport]:

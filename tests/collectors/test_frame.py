@@ -90,7 +90,7 @@ def test_writing_through_a_view_changes_the_frame() -> None:
     assert frame.values[1, 1 + 2 * 5 + 3] == -7.0
 
 
-KEPT = [VOLTAGE, TRIPS, POWER, STATUS, OCCUPANCY]
+KEPT: list[Column] = [VOLTAGE, TRIPS, POWER, STATUS, OCCUPANCY]
 
 
 def test_one_added_channel_changes_no_other_key() -> None:
@@ -203,23 +203,23 @@ def test_select_keeps_source_and_keys() -> None:
 
 
 def test_layout_errors_name_the_source_and_what_is_wrong() -> None:
-    with pytest.raises(LayoutError, match="^source 'hv': names used twice: hv1:v$"):
+    with pytest.raises(LayoutError, match=r"^source 'hv': names used twice: hv1:v$"):
         Layout("hv", (VOLTAGE, TRIPS, replace(VOLTAGE, unit="mV")))
     layout = Layout("hv", (VOLTAGE, OCCUPANCY))
     frame = numbered(layout)
     for look in (layout.entries, layout.view):
-        with pytest.raises(LayoutError, match="^'hv1:v' of source 'hv' is a channel, not a histogram$"):
+        with pytest.raises(LayoutError, match=r"^'hv1:v' of source 'hv' is a channel, not a histogram$"):
             look(frame, "hv1:v")
-    with pytest.raises(LayoutError, match="^histogram 'occupancy' of source 'hv' keeps count, not 'sum_w'$"):
+    with pytest.raises(LayoutError, match=r"^histogram 'occupancy' of source 'hv' keeps count, not 'sum_w'$"):
         layout.view(frame, "occupancy", "sum_w")
-    with pytest.raises(LayoutError, match="^source 'hv': frames of different layouts cannot be joined$"):
+    with pytest.raises(LayoutError, match=r"^source 'hv': frames of different layouts cannot be joined$"):
         concatenate([frame, numbered(Layout("hv", (VOLTAGE,)))])
 
 
 def test_many_names_used_twice_are_found_at_once() -> None:
     """Counting each name in the whole list would take hours for a layout as large as the wire allows."""
     columns = [Channel(f"c{i}", "q", "V") for i in range(100_000)]
-    with pytest.raises(LayoutError, match="names used twice: c0, c1, c10, c100, c1000$"):
+    with pytest.raises(LayoutError, match=r"names used twice: c0, c1, c10, c100, c1000$"):
         Layout("s", (*columns, *columns))
 
 
@@ -258,7 +258,7 @@ def test_frames_that_contradict_their_layout_are_refused(time_ns: Any, values: A
     ],
 )
 def test_updates_that_contradict_their_layout_are_refused(changes: dict[str, NDArray[Any]], message: str) -> None:
-    good = {"time_ns": TIME, "column": np.zeros(2, np.int32), "value": np.zeros(2), "quality": np.zeros(2, np.uint8)}
+    good: dict[str, Any] = {"time_ns": TIME, "column": np.zeros(2, np.int32), "value": np.zeros(2), "quality": np.zeros(2, np.uint8)}
     assert len(Updates(Layout("hv", (VOLTAGE,)), **good)) == 2
     with pytest.raises(LayoutError, match=f"^source 'hv': {message}$"):
         Updates(Layout("hv", (VOLTAGE,)), **{**good, **changes})
@@ -308,7 +308,7 @@ def test_readings_are_missing_where_they_are_not_good() -> None:
     frame = Frame(layout, np.arange(3, dtype=np.int64), values, quality)
     readings = frame.readings(np.array([2, 0]))
     assert readings.dtype == np.float64
-    assert np.array_equal(readings, [[2, 0], [5, np.nan], [np.nan, 6]], equal_nan=True)
+    assert np.array_equal(readings, np.array([[2, 0], [5, np.nan], [np.nan, 6]]), equal_nan=True)
     readings[:] = -1
     assert frame.values[0, 2] == 2
     assert np.array_equal(Frame(layout, frame.time_ns, values).readings(slice(0, 2)), values[:, :2])
@@ -335,8 +335,10 @@ def test_concatenated_rows_are_the_frame_again(data: st.DataObject) -> None:
     assert np.array_equal(joined.time_ns, frame.time_ns)
     assert joined.values.dtype == frame.values.dtype
     assert np.array_equal(joined.values, frame.values, equal_nan=True)
-    assert (joined.quality is None) == (frame.quality is None)
-    assert frame.quality is None or np.array_equal(joined.quality, frame.quality)
+    if frame.quality is None or joined.quality is None:
+        assert joined.quality is frame.quality
+    else:
+        assert np.array_equal(joined.quality, frame.quality)
 
 
 def test_concatenation_marks_rows_without_quality_as_good() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.demo.faults import HV
 from daemon.demo.geometry import DEAD_TOWERS, EXPERIMENT
 from daemon.demo.schedule import TAIL, WARM_UP, Schedule, ScheduleError, make_schedule
 
@@ -58,6 +59,12 @@ def test_a_joint_fault_stands_alone(seed: int) -> None:
     assert not any(s.start <= joint.stop and joint.start <= s.stop for s in others)
     assert len(joint.fault.places) == 3
     assert joint.fault.cause in joint.fault.places
+
+
+@given(st.integers(min_value=300, max_value=1_500), st.integers(min_value=0, max_value=200))
+def test_faults_of_the_high_voltage_never_follow_one_another(lumisections: int, seed: int) -> None:
+    quick = [s.fault for s in make_schedule(lumisections, seed).faults if not s.fault.slow]
+    assert not any(HV in one.subsystems and HV in other.subsystems for one, other in pairwise(quick))
 
 
 def test_a_short_time_shows_the_joint_fault_alone() -> None:
