@@ -1,7 +1,8 @@
 """The contract of a collector. The framework (daemon) decides when it runs, times it and judges it; a collector does not.
 
-A collector may not: start threads that outlive `close`, sleep for pacing, keep what it read before (differencing,
-ageing and alignment are the framework's), write anywhere, or put a secret into a name, a value or an error.
+A collector may not: start threads that outlive `close`, sleep for pacing, keep what it read before in order to compare
+(differencing, ageing and alignment are the framework's; which objects there are, and what a monitor last said, it may keep),
+write anywhere, or put a secret into a name, a value or an error.
 """
 
 from __future__ import annotations

@@ -32,10 +32,8 @@ def example_for(source: Path) -> str:
     if source.is_dir():
         if (source / "global.csv.gz").exists() and (source / "fed.csv.gz").exists():
             return "replay-daq"
-        if any(source.glob("*.root")):
-            return "replay-root"
-    elif source.suffix in (".parquet", ".npz", ".csv") or source.name.endswith(".csv.gz"):
+    elif source.suffix == ".npz":
+        return "replay-archive"
+    elif source.suffix in (".parquet", ".csv") or source.name.endswith(".csv.gz"):
         return "replay-table"
-    elif source.suffix == ".root":
-        return "replay-root"
     raise ConfigurationError(f"{source}: none of the shipped configurations reads it; give one with -c ({', '.join(example_names())})")

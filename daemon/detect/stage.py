@@ -64,6 +64,7 @@ class DetectStage:
         self._layouts: dict[str, Layout] = {}
         self._conditions = ConditionHistory()
         self._condition_progress: dict[str, int] = {}
+        self._early: deque[Held] = deque()
         self._expected = {name for name, source in settings.source.items() if source.role == "conditions"}
         self._watches: dict[int, dict[str, StreamWatch]] = defaultdict(dict)
         self._held: dict[int, deque[Held]] = defaultdict(deque)
@@ -82,6 +83,7 @@ class DetectStage:
         self._begun = True
         for record in references:
             self._take_reference(record)
+        self._take_conditions()
         holding = any(self._held.values())
         records = self._frames.poll(0.0 if references or (holding and self._expected) else timeout_s)
         for record in records:
@@ -119,19 +121,33 @@ class DetectStage:
         self._reference.close()
 
     def _take_reference(self, record: Record) -> None:
+        if record.topic == "conditions":
+            self._early.append(Held(record, time.monotonic()))
+            return
         try:
-            if record.topic == "layouts":
-                layout = decode_layout(record.value)
-                self._layouts[layout.digest] = layout
-                return
-            block = decode(record.value, self._layouts)
+            layout = decode_layout(record.value)
         except WireError as error:
             self._refuse(record, error)
             return
-        if isinstance(block.content, Frame):
-            self._conditions.add(block.content)
-        source = block.identity.stream.split("#")[0]
-        self._condition_progress[source] = max(block.complete_ns, self._condition_progress.get(source, 0))
+        self._layouts[layout.digest] = layout
+
+    def _take_conditions(self) -> None:
+        """In order, as far as their layouts are known: they come on a topic of their own and may be later."""
+        while self._early:
+            held = self._early[0]
+            try:
+                block = decode(held.record.value, self._layouts)
+                if isinstance(block.content, Frame):
+                    self._conditions.add(block.content)
+                source = block.identity.stream.split("#")[0]
+                self._condition_progress[source] = max(block.complete_ns, self._condition_progress.get(source, 0))
+            except UnknownLayout as error:
+                if time.monotonic() - held.since_s <= self._hold_s:
+                    return
+                self._refuse(held.record, error)
+            except WireError as error:
+                self._refuse(held.record, error)
+            self._early.popleft()
 
     def _judge_due(self, partition: int) -> int:
         """Judges held records of a partition in order, until one has to wait."""
