@@ -47,10 +47,12 @@ def _part(frame: Frame, part: Layout, origin: NDArray[np.int64]) -> Frame:
 
 def _tile_entries(part: Layout, frame: Frame, tile: Histogram) -> NDArray[Float]:
     """What the bins of a tile hold; of weighted ones the effective number of entries, (sum of w)^2 / sum of w^2. Shape (n,)."""
-    sums = [part.view(frame, tile.path, field).reshape(len(frame), -1).sum(axis=1) for field in tile.storage.fields[:2]]
-    entries: NDArray[Float] = sums[0]
-    if tile.storage is not Storage.COUNT:
-        entries = np.divide(sums[0] ** 2, sums[1], out=np.where(np.isnan(sums[0]), sums[0], 0), where=sums[1] > 0)
+    bins = tuple(range(1, 1 + len(tile.axes)))
+    with np.errstate(invalid="ignore", over="ignore"):  # of bins that are infinite
+        sums = [part.view(frame, tile.path, field).sum(axis=bins) for field in tile.storage.fields[:2]]
+        entries: NDArray[Float] = sums[0]
+        if tile.storage is not Storage.COUNT:
+            entries = np.divide(sums[0] ** 2, sums[1], out=np.where(np.isnan(sums[0]), sums[0], 0), where=sums[1] > 0)
     return entries
 
 

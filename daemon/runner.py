@@ -13,7 +13,8 @@ from daemon import metrics
 log = logging.getLogger(__name__)
 
 POLL_S = 0.2
-LONGEST_PAUSE_S = 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+"""How long a stage that failed is left alone: twice as long after each further failure without a step between."""
 STUCK_AFTER_S = 60.0
 """A stage that has not come round for this long is not alive."""
 
@@ -62,13 +63,13 @@ class StageRunner:
         return time.monotonic() - self._progress_s
 
     def _run(self) -> None:
-        pause_s = 0.5
+        pause_s = FIRST_PAUSE_S
         while not self._stop.is_set():
             try:
                 self.stage = self._build()
                 while not self._stop.is_set():
                     self._step(self.stage)
-                    pause_s, self.error = 0.5, ""
+                    pause_s, self.error = FIRST_PAUSE_S, ""
             except Exception as error:
                 self.failures += 1
                 self.error = " ".join(f"{type(error).__name__}: {error}".split())

@@ -187,6 +187,8 @@ class SourceSettings(Section):
     """Event-driven sources: also the minimum, the maximum and the number of updates of each interval."""
     silent_after_s: float = Field(default=0.0, ge=0)
     """No new data for this long is a finding; three periods, at least 30 s, by default."""
+    longest_gap_s: float = Field(default=0.0, ge=0)
+    """After a longer gap in the data, what lasted before it counts as ended (0: never); for recordings with holes."""
     max_clock_skew_s: Positive = 300.0
     """Readings that are further from the clock than this are taken at the time of arrival, and it is a finding."""
     watch_vanished: bool = True

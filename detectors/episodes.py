@@ -135,6 +135,16 @@ class Episodes:
             del self._runs[unit.key]
         return found
 
+    def interrupt(self, at_ns: int) -> list[Episode]:
+        """Ends all episodes at a time: the rows before it say nothing about those after. Their row and index are -1."""
+        ended = [
+            Episode(run.unit, -1, -1, run.since_ns, run.raised_ns, run.recent[-1][1], at_ns)
+            for _, run in sorted(self._runs.items())
+            if run.raised_ns
+        ]
+        self._runs.clear()
+        return ended
+
     def state(self) -> dict[str, Any]:
         """As plain values."""
         return {

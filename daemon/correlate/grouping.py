@@ -26,13 +26,13 @@ class Grouping:
         self._window_ns = join_window_ns
 
     def related(self, one: Finding, other: Finding, now_ns: int) -> bool:
-        """Whether two findings belong to one incident: close in time, and on one branch of the tree or cause and effect."""
+        """Whether two findings belong to one incident: close in time, and on one branch of the tree, cause and effect, or of one victim."""
         window_ns = self._window_ns
         if one.since_ns > end_ns(other, now_ns) + window_ns or other.since_ns > end_ns(one, now_ns) + window_ns:
             return False
         if self._graph.explains(one, other) or self._graph.explains(other, one):
             return True
-        return self._one_branch(one, other)
+        return self._one_branch(one, other) or _share_victims(one, other)
 
     def _one_branch(self, one: Finding, other: Finding) -> bool:
         """Same place, or one contains the other. The root contains everything: it relates only what one source says of it."""
@@ -63,6 +63,12 @@ class Grouping:
     def causes_first(self, findings: Iterable[Finding], depths: Mapping[str, int]) -> list[Finding]:
         """The findings in order: what nothing else explains first, then the worst, surest, earliest and most particular place."""
         return sorted(findings, key=lambda f: (depths[f.key], *_rank(f)))
+
+
+def _share_victims(one: Finding, other: Finding) -> bool:
+    """Whether one suffers from the other, or a third from both: several causes of one stop are one incident."""
+    suffering, places = set(one.evidence.victims), {*other.evidence.victims, other.unit.place}
+    return not suffering.isdisjoint(places) or one.unit.place in other.evidence.victims
 
 
 def _rank(finding: Finding) -> tuple[int, int, int, int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from detectors.calibration import Calibration
 from numpy.typing import NDArray
 
 from collectors.frame import Frame
@@ -13,6 +12,7 @@ from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
 from daemon.settings import DetectorSettings, Settings, detector_settings
+from detectors.calibration import Calibration
 from detectors.episodes import Episode, Episodes
 from detectors.finding import Certainty, Detector, Evidence, Remembering, Rule
 
@@ -38,6 +38,10 @@ class RuleJudge:
             events.append(_event(episode, self.name, evidence=evidence))
         bad_rows = np.asarray(bad.any(axis=1))
         return events, bad_rows
+
+    def interrupt(self, at_ns: int) -> list[Event]:
+        """Ends what lasts, after a gap in the data."""
+        return [_event(episode, self.name) for episode in self._episodes.interrupt(at_ns)]
 
     def state(self) -> dict[str, Any]:
         """All that it has learned and is in the middle of."""
@@ -92,6 +96,10 @@ class DetectorJudge:
         """What it still needs, in words; empty once it judges."""
         need = self._learner.need
         return "" if self._learner.ready else f"{self.name} learning, {need.rows_seen} of {need.rows_needed} rows"
+
+    def interrupt(self, at_ns: int) -> list[Event]:
+        """Ends what lasts, after a gap in the data."""
+        return [_event(episode, self.name) for episode in self._episodes.interrupt(at_ns)]
 
     def state(self) -> dict[str, Any]:
         """All that it has learned and is in the middle of."""

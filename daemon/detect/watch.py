@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class StreamWatch:
         self._section = settings.source.get(self.source)
         place = self._section.place if self._section is not None and self._section.place else settings.experiment
         self._upkeep = UpkeepRule(self.source, place, self._section)
+        self._gap_ns = int(self._section.longest_gap_s * 1e9) if self._section is not None else 0
         self._rules, self._detectors = build_judges(self.source, settings)
         self._book = FindingBook(self.source)
         self.progress_ns = 0
@@ -109,9 +111,32 @@ class StreamWatch:
         return False
 
     def _judge_frame(self, frame: Frame, conditions: ConditionHistory) -> list[FindingReport]:
+        before_ns = self._last_row_ns
         on_time = self._on_time(frame)
         if on_time is None:
             return []
+        reports: list[FindingReport] = []
+        for part in self._between_gaps(on_time, before_ns):
+            if before_ns and self._gap_ns and int(part.time_ns[0]) - before_ns > self._gap_ns:
+                reports += self._interrupt(before_ns + self._gap_ns)
+            reports += self._judge_rows(part, conditions)
+            before_ns = int(part.time_ns[-1])
+        return reports
+
+    def _between_gaps(self, frame: Frame, before_ns: int) -> list[Frame]:
+        """The frame in runs of rows without a gap between them."""
+        steps = np.diff(frame.time_ns, prepend=before_ns or frame.time_ns[0])
+        starts = np.flatnonzero(steps > self._gap_ns) if self._gap_ns else np.empty(0, dtype=np.int64)
+        bounds = [0, *(int(start) for start in starts if start), len(frame)]
+        return [frame.rows(slice(first, end)) for first, end in pairwise(bounds)] if len(bounds) > 2 else [frame]
+
+    def _interrupt(self, at_ns: int) -> list[FindingReport]:
+        """Ends what lasts at a time at which there are no data."""
+        ended = [self._report(e.at_ns, self._book.take(e)) for judge in self._judges() for e in judge.interrupt(at_ns)]
+        self.progress_ns = max([self.progress_ns, *(report.at_ns for report in ended)])
+        return ended
+
+    def _judge_rows(self, on_time: Frame, conditions: ConditionHistory) -> list[FindingReport]:
         self._layout = on_time.layout
         self._upkeep.see(on_time.layout, int(on_time.time_ns[-1]))
         muted = self._muted(on_time, conditions)

@@ -13,6 +13,7 @@ from collectors.frame import Channel, Layout, concatenate
 from tests.collectors.readings import DISCONNECTED, GOOD, INVALID, POWER, STALE, Update, V, qualities, rows, updates
 from tests.collectors.rows import NAN, S, same
 
+
 def test_extremes_are_described_after_the_columns() -> None:
     aligner = Aligner(10 * S, extremes=True)
     aligner.add(updates((5, 0, 1.0), layout=Layout("hv", (V, POWER), "2")))
@@ -87,7 +88,7 @@ def by_definition(given_updates: list[Any], ticks: list[int], stale_after_s: flo
     for tick in ticks:
         row, quality = [], []
         extremes_row: list[float] = []
-            extremes_quality: list[int] = []
+        extremes_quality: list[int] = []
         for column in (0, 1):
             known = [u for u in given_updates if u[1] == column and u[0] <= tick]
             last = max(enumerate(known), key=lambda e: (e[1][0], e[0]))[1] if known else (0, 0, NAN, GOOD)

@@ -1,0 +1,194 @@
+"""The collect stage: every source on its own schedule, and an end without anything left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from collectors.collector import Collected, CollectError
+from collectors.frame import Channel, Frame, Layout
+from daemon import plugins
+from daemon.bus.memory import MemoryBus
+from daemon.clock import SystemClock
+from daemon.collect import stage as module
+from daemon.collect.stage import CollectStage
+from daemon.settings import Settings
+from tests.daemon.collecting import Output, ScriptedCollector
+
+PATIENCE_S = 20.0
+Script = Callable[[], Iterator[Collected | Exception]]
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.005)
+
+
+def reading(source: str) -> Script:
+    """One row at the present time."""
+
+    def collect() -> Iterator[Collected | Exception]:
+        layout = Layout(source, (Channel("a", "voltage", "V"),))
+        yield Frame(layout, np.array([time.time_ns()], dtype=np.int64), np.ones((1, 1)))
+
+    return collect
+
+
+class Plant:
+    """A bus, and a stage for sources that do what their scripts say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bus = MemoryBus()
+        self.output = Output(self.bus)
+        self.scripts: dict[str, Script] = {}
+        self.collectors: dict[str, ScriptedCollector] = {}
+        monkeypatch.setattr(module, "HEARTBEAT_S", 0.05)
+        monkeypatch.setattr(plugins, "load", lambda _group, _name: self._collector)
+
+    def _collector(self, origin: Any, _options: Any) -> ScriptedCollector:
+        made = ScriptedCollector(self.scripts[origin.source])
+        self.collectors[origin.source] = made
+        return made
+
+    def stage(self, **sections: dict[str, Any]) -> CollectStage:
+        sources = {name: {"collector": "any", "period_s": 0.05} | section for name, section in sections.items()}
+        return CollectStage(Settings.model_validate({"experiment": "DEMO", "source": sources}), self.bus, SystemClock())
+
+    def rows(self, source: str) -> int:
+        return sum(block.identity.stream == source for block in self.output.data)
+
+    def beats(self, source: str) -> list[str]:
+        """Problems of its heartbeats."""
+        return [block.problem for block in self.output.beats if block.identity.stream == source]
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    before = set(threading.enumerate())
+    made = Plant(monkeypatch)
+    yield made
+    made.output.close()
+    made.bus.close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_sources_are_read_again_and_again_with_heartbeats_between(plant: Plant) -> None:
+    plant.scripts = {"hv": reading("hv"), "daq": reading("daq")}
+    stage = plant.stage(hv={}, daq={})
+    stage.step(0.0)
+    until(lambda: plant.rows("hv") > 2 and plant.rows("daq") > 2, "rows of both")
+    until(lambda: len(plant.beats("hv")) > 2, "heartbeats")
+    stage.close()
+    assert [collector.closed for collector in plant.collectors.values()] == [1, 1]
+
+
+def test_one_that_hangs_delays_no_other_and_says_so(plant: Plant) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hang() -> Iterator[Collected | Exception]:
+        entered.set()
+        assert go_on.wait(PATIENCE_S)
+        yield from reading("slow")()
+
+    plant.scripts = {"slow": hang, "hv": reading("hv")}
+    stage = plant.stage(slow={"timeout_s": 0.01}, hv={})
+    stage.step(0.0)
+    assert entered.wait(PATIENCE_S)
+    rows = plant.rows("hv")
+    until(lambda: plant.rows("hv") > rows + 3, "rows of the other")
+    until(lambda: "a run has taken more than 0.01 s" in plant.beats("slow"), "its problem")
+    assert plant.rows("slow") == 0
+    complete_ns = {block.complete_ns for block in plant.output.beats if block.identity.stream == "slow" and block.problem}
+    assert len(complete_ns) == 1
+    go_on.set()
+    until(lambda: plant.rows("slow"), "the slow one")
+    stage.close()
+
+
+def test_one_that_fails_is_tried_again(plant: Plant) -> None:
+    failures = iter([CollectError("down"), RuntimeError("bug")])
+
+    def collect() -> Iterator[Collected | Exception]:
+        failure = next(failures, None)
+        yield from reading("hv")() if failure is None else iter([failure])
+
+    plant.scripts = {"hv": collect}
+    stage = plant.stage(hv={})
+    stage.step(0.0)
+    until(lambda: plant.rows("hv") > 1, "rows after two failures")
+    stage.close()
+
+
+def test_conditions_have_a_topic_of_their_own(plant: Plant) -> None:
+    plant.scripts = {"lhc": reading("lhc")}
+    reader = plant.bus.subscribe(["conditions"], None)
+    stage = plant.stage(lhc={"role": "conditions"})
+    stage.step(0.0)
+    until(lambda: reader.poll(0.0), "conditions")
+    stage.close()
+    reader.close()
+
+
+class TestEnd:
+    def test_before_it_was_ever_stepped(self, plant: Plant) -> None:
+        plant.scripts = {"hv": reading("hv")}
+        plant.stage(hv={}).close()
+        assert plant.collectors["hv"].closed == 1
+
+    def test_waits_for_what_is_being_read_and_sends_it(self, plant: Plant) -> None:
+        entered, go_on = threading.Event(), threading.Event()
+
+        def collect() -> Iterator[Collected | Exception]:
+            entered.set()
+            assert go_on.wait(PATIENCE_S)
+            yield from reading("hv")()
+
+        plant.scripts = {"hv": collect}
+        stage = plant.stage(hv={"period_s": 60})
+        stage.step(0.0)
+        assert entered.wait(PATIENCE_S)
+        closing = threading.Thread(target=stage.close)
+        closing.start()
+        assert plant.collectors["hv"].closed == 0
+        go_on.set()
+        closing.join(PATIENCE_S)
+        assert (plant.rows("hv"), plant.collectors["hv"].closed) == (1, 1)
+
+    def test_one_that_cannot_be_closed_leaves_no_other_open(self, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+        plant.scripts = {"hv": reading("hv"), "daq": reading("daq")}
+        stage = plant.stage(hv={}, daq={})
+
+        def fail() -> None:
+            raise OSError("no")
+
+        monkeypatch.setattr(plant.collectors["daq"], "close", fail)
+        with pytest.raises(OSError, match="no"):
+            stage.close()
+        assert plant.collectors["hv"].closed == 1
+
+    def test_where_one_source_cannot_be_opened_the_others_are_closed(self, plant: Plant) -> None:
+        plant.scripts = {"hv": reading("hv")}
+        with pytest.raises(KeyError, match="unknown"):
+            plant.stage(hv={}, unknown={})
+        assert plant.collectors["hv"].closed == 1
+
+
+def test_what_third_parties_publish_becomes_rows(plant: Plant) -> None:
+    stage = plant.stage()
+    messages = [{"source": "weather", "time": time.time(), "values": {"temperature": 21.5}}, {"source": "weather"}]
+    for message in messages:
+        plant.bus.publish("ingest", "weather", json.dumps(message).encode())
+    stage.step(0.0)
+    (block,) = plant.output.data
+    assert isinstance(block.content, Frame)
+    assert (block.content.layout.source, block.content.values.tolist()) == ("weather", [[21.5]])
+    assert [letter.origin for letter in plant.output.letters] == ["ingest"]
+    stage.close()
