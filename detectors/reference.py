@@ -156,7 +156,7 @@ class ReferenceDetector:
 
     def _scores(self, frame: Frame, batch: _Batch) -> Array:
         content = _content(frame, batch)
-        scores = _compare(content, batch).score(batch.bins, batch.learned["chi_scale"])
+        scores = _compare(content, batch).score(batch.bins, batch.learned["chi_scale"], batch.learned["chi_freedom"])
         judged = np.nan_to_num(content[0].sum(axis=-1)) >= self._options.entries_needed
         return np.where(judged, scores, np.nan)
 

@@ -68,15 +68,18 @@ class Compared:
     expected: Array
     counted: NDArray[np.bool_]
 
-    def score(self, bins: int, chi_scale: Array) -> Array:
-        """-log10 of the chance of the highest pull or of chi-square, the smaller one; shape (n, histograms)."""
+    def score(self, bins: int, chi_scale: Array, chi_freedom: Array) -> Array:
+        """-log10 of the chance of the highest pull or of chi-square, the smaller one; shape (n, histograms).
+
+        chi_scale, chi_freedom: shape (histograms,), see `learn_counts`.
+        """
         highest = np.abs(self.pull).max(axis=-1, initial=0.0)
         trials = np.full(highest.shape, float(self.pull.shape[-1]))
         log_highest = log_any_of(log_two_sided(highest), trials)
         chi_square, degrees = self.chi_square(bins)
-        log_chi = log_chi_square(chi_square / chi_scale, degrees)
+        log_chi = log_chi_square(chi_square / chi_scale * chi_freedom, degrees * chi_freedom)
         either = np.minimum(np.minimum(log_highest, log_chi) + np.log(2.0), 0.0)
-        result: Array = -either / np.log(10.0)
+        result: Array = 0.0 - either / np.log(10.0)
         return result
 
     def chi_square(self, bins: int) -> tuple[Array, Array]:
@@ -89,7 +92,7 @@ def learn_counts(counts: Array, windows: Windows, tolerance_ratio: float) -> dic
     """Reference of one histogram; counts: shape (n, bins), rows that can be judged.
 
     Returns `part` of all entries and `dispersion` (relative variance beyond counting) of each feature, shape (features,), and
-    `chi_scale`, shape ().
+    of shape () `chi_scale` and `chi_freedom`: bins that change together make chi-square larger and as if of fewer bins.
     """
     content = windows.sums(counts)
     totals, reference = counts.sum(axis=1, keepdims=True), content.sum(axis=0)
@@ -103,7 +106,7 @@ def learn_counts(counts: Array, windows: Windows, tolerance_ratio: float) -> dic
     dispersion = np.maximum((beyond - noise) / squares, tolerance_ratio**2) + 1.0 / (reference + 1.0)
     learned = {"part": part, "dispersion": dispersion}
     compared = compare_counts(counts[:, None], windows, part[None], dispersion[None])
-    return {**learned, "chi_scale": _chi_scale(compared, windows.bins)}
+    return {**learned, **_chi_square_of(compared, windows.bins)}
 
 
 def compare_counts(counts: Array, windows: Windows, part: Array, dispersion: Array) -> Compared:
@@ -125,7 +128,7 @@ def learn_profile(entries: Array, mean: Array, variance: Array, tolerance_ratio:
     """Reference of one profile; entries (effective), mean and variance of y in each bin: shape (n, bins).
 
     Returns `mean`, `variance` of y (NaN in bins that are never filled) and `spread_squared`, the variance of the mean that is
-    there beyond counting, shape (bins,), and `chi_scale`.
+    there beyond counting, shape (bins,), and `chi_scale` and `chi_freedom` as for counts.
     """
     weight = np.where(np.isfinite(mean), entries, 0.0)
     total = weight.sum(axis=0)
@@ -139,7 +142,7 @@ def learn_profile(entries: Array, mean: Array, variance: Array, tolerance_ratio:
     beyond = np.maximum(deviation.sum(axis=0) - counting.sum(axis=0) - noise, 0.0) / rows
     spread_squared = np.maximum(beyond, tolerance_ratio**2 * within) + within / safe
     compared = compare_profiles(entries[:, None], mean[:, None], usual[None], within[None], spread_squared[None])
-    return {"mean": usual, "variance": within, "spread_squared": spread_squared, "chi_scale": _chi_scale(compared, len(usual))}
+    return {"mean": usual, "variance": within, "spread_squared": spread_squared, **_chi_square_of(compared, len(usual))}
 
 
 def compare_profiles(entries: Array, mean: Array, usual: Array, variance: Array, spread_squared: Array) -> Compared:
@@ -157,9 +160,14 @@ def _deviance_root(content: Array, expected: Array, dispersion: Array) -> Array:
     return np.asarray(np.sign(content - expected) * np.sqrt(np.maximum(deviance, 0.0)))
 
 
-def _chi_scale(compared: Compared, bins: int) -> Array:
-    """Mean reduced chi-square of normal intervals, at least 1: what correlated systematic spreads add."""
+def _chi_square_of(compared: Compared, bins: int) -> dict[str, Array]:
+    """How chi-square of normal intervals is distributed: its mean for a degree of freedom, and the part of these that are free.
+
+    Two moments are matched (F. Satterthwaite, Biometrics Bull. 2 (1946) 110); the mean is at least 1, the part at most 1.
+    """
     chi_square, degrees = compared.chi_square(bins)
     reduced = chi_square / np.maximum(degrees, 1.0)
-    capped = np.minimum(reduced, 5.0 * np.median(reduced)) if len(reduced) else np.ones(1)
-    return np.asarray(max(1.0, float(capped.mean())))
+    capped = np.minimum(reduced, OUTLYING * np.median(reduced))
+    mean, variance = float(capped.mean()), float(capped.var())
+    freedom = 2.0 * mean**2 / (variance * max(float(degrees.mean()), 1.0)) if variance > 0 else 1.0
+    return {"chi_scale": np.asarray(max(1.0, mean)), "chi_freedom": np.asarray(min(1.0, freedom))}

@@ -24,6 +24,7 @@ def log_any_of(log_p: Array, trials: Array) -> Array:
 
 def log_chi_square(chi_square: Array, degrees: Array) -> Array:
     """Of a chi-square at least as high, by the cube-root approximation (E. Wilson, M. Hilferty, PNAS 17 (1931) 684)."""
-    width = 2.0 / (9.0 * np.maximum(degrees, 1.0))
-    z = (np.cbrt(chi_square / np.maximum(degrees, 1.0)) - (1.0 - width)) / np.sqrt(width)
+    freedom = np.maximum(degrees, 0.1)
+    width = 2.0 / (9.0 * freedom)
+    z = (np.cbrt(chi_square / freedom) - (1.0 - width)) / np.sqrt(width)
     return np.asarray(np.where(degrees > 0, log_ndtr(-z), 0.0))

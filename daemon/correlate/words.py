@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from detectors.finding import Certainty, Finding
+from detectors.finding import Certainty, Contribution, Finding
 
 MAX_NAMED = 4
 
 
 def sentence(cause: Finding) -> str:
     """One line that a tired person reads: the cause's own summary, marked where it is not sure."""
-    return cause.evidence.summary
+    unsure = ", unsure" if cause.certainty is Certainty.UNSURE else ""
+    return f"{cause.evidence.summary.rstrip('.')}{unsure}"
 
 
 def why(ordered: Sequence[Finding], victims: Sequence[str]) -> str:
     """What speaks for it, and what only suffers from it."""
     cause, *others = ordered
     parts = []
-    named = [
-        f"{c.name} {c.text or f'{c.observed:.4g} instead of {c.expected:.4g} {c.unit}'.rstrip()}" for c in cause.evidence.ranked[:MAX_NAMED]
-    ]
+    named = [_reading(c) for c in cause.evidence.ranked if c.text or c.observed != c.expected][:MAX_NAMED]
     if named:
         parts.append("; ".join(named) + ".")
     if others:
         parts.append(f"With it: {_listed([f.evidence.summary for f in others])}.")
     if victims:
-        parts.append(f"{len(victims)} {'place only suffers' if len(victims) == 1 else 'places only suffer'} from it: {_listed(victims)}.")
+        parts.append(
+            f"{len(victims)} {'place only suffers' if len(victims) == 1 else 'places only suffer'} from it: {_by_branch(victims)}."
+        )
     detectors = sorted({name for finding in ordered for name in finding.detectors})
     parts.append(f"{certainty(cause)} ({', '.join(detectors)}).")
     return " ".join(parts)
+
+
+def _reading(contribution: Contribution) -> str:
+    if contribution.text:
+        return f"{contribution.name} {contribution.text}"
+    if math.isnan(contribution.expected):
+        return f"{contribution.name} {contribution.observed:.4g} {contribution.unit}".rstrip()
+    return f"{contribution.name} {contribution.observed:.4g} instead of {contribution.expected:.4g} {contribution.unit}".rstrip()
+
+
+def _by_branch(places: Sequence[str]) -> str:
+    """Few places by name, many by how many there are in each branch of the tree."""
+    if len(places) <= MAX_NAMED:
+        return _listed(places)
+    branches = Counter("/".join(place.split("/")[:2]) for place in places)
+    return _listed([f"{branch} ({count})" for branch, count in branches.most_common()])
 
 
 def certainty(finding: Finding) -> str:

@@ -48,9 +48,9 @@ def fail() -> int:
     raise ValueError("half\na step")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pause after a failure."""
+    """Hardly a pause after a failure."""
     monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.001)
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.001)
 
@@ -79,7 +79,7 @@ class Workshop:
         assert self.built[-1].stepped.wait(PATIENCE_S)
 
 
-def test_steps_until_it_is_stopped_and_then_closes(quick: None) -> None:
+def test_steps_until_it_is_stopped_and_then_closes() -> None:
     shop = Workshop(Abandoning, [])
     shop.run()
     assert shop.runner.stage is shop.built[0]
@@ -89,7 +89,7 @@ def test_steps_until_it_is_stopped_and_then_closes(quick: None) -> None:
 
 
 @pytest.mark.parametrize(("kind", "ended"), [(Abandoning, ["abandoned"]), (Scripted, ["closed"])])
-def test_one_that_fails_is_let_go_without_saving_and_built_anew(quick: None, kind: type[Scripted], ended: list[str]) -> None:
+def test_one_that_fails_is_let_go_without_saving_and_built_anew(kind: type[Scripted], ended: list[str]) -> None:
     shop = Workshop(kind, [None, fail], [fail], [])
     shop.run()
     assert shop.runner.stop()
@@ -97,7 +97,7 @@ def test_one_that_fails_is_let_go_without_saving_and_built_anew(quick: None, kin
     assert shop.runner.failures == 2
 
 
-def test_one_that_cannot_be_built_is_tried_again_and_the_reason_is_told(quick: None) -> None:
+def test_one_that_cannot_be_built_is_tried_again_and_the_reason_is_told() -> None:
     attempts, told = [], []
     built = threading.Event()
 
@@ -117,7 +117,7 @@ def test_one_that_cannot_be_built_is_tried_again_and_the_reason_is_told(quick: N
     assert (runner.failures, runner.error) == (2, "")
 
 
-def test_one_that_cannot_even_be_let_go_is_built_anew(quick: None) -> None:
+def test_one_that_cannot_even_be_let_go_is_built_anew() -> None:
     class Stuck(Scripted):
         def abandon(self) -> None:
             fail()
@@ -128,7 +128,7 @@ def test_one_that_cannot_even_be_let_go_is_built_anew(quick: None) -> None:
     assert len(shop.built) == 2
 
 
-def test_one_that_cannot_be_closed_still_ends(quick: None) -> None:
+def test_one_that_cannot_be_closed_still_ends() -> None:
     class Stubborn(Scripted):
         def close(self) -> None:
             fail()
@@ -138,15 +138,17 @@ def test_one_that_cannot_be_closed_still_ends(quick: None) -> None:
     assert shop.runner.stop()
 
 
-def test_a_pause_after_a_failure_ends_when_it_is_stopped() -> None:
+def test_a_pause_after_a_failure_ends_when_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 3600.0)
     shop = Workshop(Scripted, [fail])
     shop.run()
     assert shop.runner.stop(PATIENCE_S)
 
 
-def test_one_that_hangs_is_seen_and_not_waited_for_beyond_the_time_out(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_hangs_is_seen_and_not_waited_for_beyond_the_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, now_s = threading.Event(), [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
     shop = Workshop(Scripted, [lambda: int(go_on.wait(PATIENCE_S))])
     shop.run()
     now_s[0] = 175.0
@@ -156,11 +158,16 @@ def test_one_that_hangs_is_seen_and_not_waited_for_beyond_the_time_out(quick: No
     assert shop.runner.stop()
 
 
-def test_what_it_read_is_counted(quick: None) -> None:
+def test_what_it_read_is_counted() -> None:
     labels = {"stage": "scripted"}
     before = REGISTRY.get_sample_value("shiftwatch_stage_records_total", labels) or 0.0
     done = threading.Event()
-    shop = Workshop(Scripted, [lambda: 7, lambda: 5, lambda: int(done.set() or 0)])
+
+    def finish() -> int:
+        done.set()
+        return 0
+
+    shop = Workshop(Scripted, [lambda: 7, lambda: 5, finish])
     shop.run()
     assert done.wait(PATIENCE_S)
     assert shop.runner.stop()

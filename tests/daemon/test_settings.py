@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,13 +48,13 @@ def test_an_empty_file_is_a_configuration() -> None:
         ("time_zone = 'Mars/Olympus'", "time_zone: no time zone 'Mars/Olympus'; use a name such as Europe/Zurich"),
         ("time_zone = 'Europe'", "time_zone: no time zone 'Europe'; use a name such as Europe/Zurich"),
         ("time_zone = '../etc/passwd'", "time_zone: no time zone '../etc/passwd'; use a name such as Europe/Zurich"),
-        ("[source.t]\ncollector = 'table'\nperiod_s = '10 s'", "source.t.period_s: Input should be a valid number, unable to parse string as a number"),
+        ("[log]\nlevel = 7", "log.level: Input should be 'debug', 'info', 'warning' or 'error'"),
         ("[source.t]\nperiod_s = 10", "source.t.collector: Field required"),
         ("[[causality]]\ncause = { place = 'a' }", "causality.0.effect: Field required"),
         ("[[causality]]\ncause = {}\neffect = {}\nwithin = 'house'", "causality.0.within: Input should be 'anywhere' or 'same_branch'"),
         ("[correlation]\nreopen_window_s = -1", "correlation.reopen_window_s: Input should be greater than or equal to 0"),
     ],
-)  # fmt: skip
+)
 def test_one_thing_wrong_is_one_line(text: str, said: str) -> None:
     assert refused(text) == [said]
 
@@ -64,10 +66,11 @@ def test_one_thing_wrong_is_one_line(text: str, said: str) -> None:
         ("mute = [{ condition = 'beam' }]", "source.t.mute.0: give either values or unless"),
         ("detectors = ['limit']", "source.t.detectors: no detector 'limit'"),
         ("detectors = ['limits', 'limits']", "source.t.detectors: 'limits' is named twice"),
-        ("detectors = ['x']\n[detector.x]\nmethod = 'limits'\nraise_rows = 0", "detector.x.raise_rows: Input should be greater than or equal to 1"),
-        ("detectors = ['x']\n[detector.x]\nmethod = 'limits'\nrules = [{ channel = 'a', top = 1 }]", "detector.x.rules.0.top: unknown key"),
+        ("period_s = '10 s'", "source.t.period_s: Input should be a valid number, unable to parse string as a number"),
+        ("[detector.x]\nmethod = 'limits'\nraise_rows = 0", "detector.x.raise_rows: Input should be greater than or equal to 1"),
+        ("[detector.x]\nmethod = 'limits'\nrules = [{ channel = 'a', top = 1 }]", "detector.x.rules.0.top: unknown key"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_source_or_a_detector(change: str, said: str) -> None:
     assert refused(TABLE + change) == [said]
 
@@ -113,10 +116,8 @@ def test_a_secret_is_never_part_of_what_is_said(text: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_configuration_or_refused(text: str) -> None:
-    try:
+    with suppress(ConfigurationError):
         parse(text)
-    except ConfigurationError as error:
-        assert str(error)
 
 
 class TestFiles:
@@ -173,5 +174,7 @@ def test_shipped_configurations_are_right(name: str) -> None:
 
 
 def test_reading_a_configuration_imports_no_plugin_that_it_does_not_name() -> None:
-    assert importlib.util.find_spec("torch") is not None
-    parse(TABLE)
+    heavy = ("torch", "uproot", "caproto", "sklearn", "kafka")
+    code = f"import sys; from daemon.settings import parse; parse({TABLE!r}); print([m for m in {heavy!r} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
