@@ -131,12 +131,14 @@ def run() -> None:
         fill(bus)
 
         def measure(number: int) -> Round:
-            sides = [lambda: raw(broker.bootstrap, f"{prefix}.frames"), lambda: ours(bus)[0]]
-            bare, scored = (side() for side in sides) if number % 2 else reversed([side() for side in reversed(sides)])
-            readings = scored / (len(encode(Block(Identity("bench", 1, 0), frame(0), 0))) / (ROWS * CHANNELS))
+            topic = f"{prefix}.frames"
+            if number % 2:
+                bare, scored = raw(broker.bootstrap, topic), ours(bus)
+            else:
+                scored, bare = ours(bus), raw(broker.bootstrap, topic)
             return {
-                "univariate_share_of_raw": scored / bare,
-                "univariate_vs_naive": readings / naive(broker.bootstrap, f"{prefix}.ingest"),
+                "univariate_share_of_raw": scored[0] / bare,
+                "univariate_vs_naive": scored[1] / naive(broker.bootstrap, f"{prefix}.ingest"),
             }
 
         main("bus", __doc__ or "", measure, rounds=5)

@@ -126,7 +126,12 @@ def _matrix(values: NDArray[Any]) -> pa.FixedSizeListArray:
 
 
 def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
-    columns = {"time_ns": updates.time_ns, "column": updates.column, "value": updates.value, "quality": updates.quality}
+    columns: dict[str, NDArray[Any]] = {
+        "time_ns": updates.time_ns,
+        "column": updates.column,
+        "value": updates.value,
+        "quality": updates.quality,
+    }
     return {name: _flat(array) for name, array in columns.items()}
 
 

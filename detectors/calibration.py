@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.budget import alpha_for, extremal_index
 from detectors.compiled import compiled
 from detectors.finding import Scores, Unit
-from detectors.tails import fit_tails
+from detectors.tails import COLUMNS, fit_tails, survival
 
 Array = NDArray[np.float64]
 
@@ -28,6 +28,7 @@ KEPT_EXACT, KEPT_COARSE = 256, 256
 """Scores kept of a unit: the highest ones, and of the rest some that are evenly spread in rank."""
 TAIL_RATIO, TAIL_LEAST, TAIL_MOST = 0.1, 20, 250
 """Part of the highest scores to which the tail is fitted, at least and at most so many."""
+BEYOND = -1.0
 SMALLEST = 1e-15
 """No smaller probability is ever claimed."""
 EXTRAPOLATION = 10.0
@@ -47,7 +48,7 @@ class Calibration:
         self._pool_rows = np.empty(0, dtype=np.int64)
         self._values = np.empty((0, 0))
         self._at_least = np.empty((0, 0), dtype=np.int64)
-        self._tail = np.empty((0, 4))
+        self._tail = np.empty((0, 2 + len(COLUMNS)))
         self._theta = np.empty(0)
         self._step_ns = 0.0
         self._bound: tuple[Sequence[Unit], NDArray[np.int64]] = ((), np.empty(0, dtype=np.int64))
@@ -60,27 +61,27 @@ class Calibration:
         self._pool = np.array([conditions.index(unit.condition) for unit in scores.units], dtype=np.int64)
         steps = np.diff(time_ns)
         self._step_ns = float(np.median(steps)) if len(steps) else 0.0
-        follows = steps <= 1.5 * self._step_ns
         rising = _with_pooled(np.sort(scores.values, axis=0).T, self._pool)
         self._rows = np.isfinite(rising).sum(axis=1)
         self._values, self._at_least = _thinned(rising, self._rows)
-        self._tail = _tails(rising, self._rows, self._pool)
-        own = np.isfinite(scores.values)
-        self._pool_rows = np.bincount(self._pool, own.sum(axis=0), len(conditions)).astype(np.int64)
-        with np.errstate(invalid="ignore"):
-            exceeds = own & (scores.values > self._tail[:, 0])
-        self._theta = np.ones(len(conditions))
-        for number in range(len(conditions)):
-            among = self._pool == number
-            part = int(exceeds[:, among].sum()) / max(1, int(own[:, among].sum()))
-            self._theta[number] = extremal_index(exceeds[:, among], follows, part)
+        self._pool_rows = np.bincount(self._pool, np.isfinite(scores.values).sum(axis=0), len(conditions)).astype(np.int64)
+        threshold, excesses, count = _excesses(rising, self._rows)
+        self._theta = _extremal_indices(scores.values, threshold, self._pool, steps <= 1.5 * self._step_ns)
+        tails = fit_tails(excesses, count, self._pool, self._theta)
+        self._tail = np.column_stack([threshold, count, tails])
         return self
 
     def tail_probabilities(self, scores: Scores) -> Array:
         """Chance of a score as high as each on normal data, shape (n, units); NaN where the score is, and for unknown units."""
-        return _probabilities(
-            np.ascontiguousarray(scores.values), self._where(scores.units), self._values, self._at_least, self._rows, self._tail
-        )
+        where = self._where(scores.units)
+        result = _conformal(np.ascontiguousarray(scores.values), where, self._values, self._at_least, self._rows)
+        row, column = np.nonzero(result == BEYOND)
+        if len(row):
+            unit = where[column]
+            threshold, count, tail = self._tail[unit, 0], self._tail[unit, 1], self._tail[unit, 2:]
+            expected = count * survival(scores.values[row, column] - threshold, tail)
+            result[row, column] = np.maximum(np.minimum(expected, 1.0) / (self._rows[unit] + 1.0), SMALLEST)
+        return result
 
     def alpha(self, per_day: float, raise_rows: int, window_rows: int | None = None) -> float:
         """Tail probability at which a row is bad such that all units together begin `per_day` false alarms a day.
@@ -207,30 +208,38 @@ def _thinned(rising: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.
     return np.where(rows[:, None] > 0, values, np.inf), np.maximum(rows[:, None] - position, 0)
 
 
-def _tails(rising: Array, rows: NDArray[np.int64], pool: NDArray[np.int64]) -> Array:
-    """Threshold, number of excesses, spread and shape of the tail of each unit; shape (units, 4)."""
+def _excesses(rising: Array, rows: NDArray[np.int64]) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Threshold above which the tail begins, excesses (falling, NaN after the last) and their number; (units,), (units, k), (units,)."""
     count = np.clip((TAIL_RATIO * rows).astype(np.int64), TAIL_LEAST, TAIL_MOST)
     count = np.minimum(count, np.maximum(rows // 2, 1))
     threshold = np.take_along_axis(rising, np.maximum(rows - count - 1, 0)[:, None], axis=1)
     position = rows[:, None] - 1 - np.arange(int(count.max(initial=0)))
     highest = np.take_along_axis(rising, np.maximum(position, 0), axis=1)
     excesses = np.where(np.arange(highest.shape[1]) < count[:, None], highest - threshold, np.nan)
-    spread, shape = fit_tails(excesses, count, pool)
-    return np.column_stack([np.nan_to_num(threshold[:, 0]), count, spread, shape])
+    return np.nan_to_num(threshold[:, 0]), excesses, count
+
+
+def _extremal_indices(scores: Array, threshold: Array, pool: NDArray[np.int64], follows: NDArray[np.bool_]) -> Array:
+    """Extremal index of each pool, shape (pools,); scores: shape (n, units), in order of time; follows: see `extremal_index`."""
+    exceeds = np.nan_to_num(scores, nan=-np.inf) > threshold
+    own = np.isfinite(scores)
+    theta = np.ones(int(pool.max(initial=-1)) + 1)
+    for number in range(len(theta)):
+        among = pool == number
+        part = int(exceeds[:, among].sum()) / max(1, int(own[:, among].sum()))
+        theta[number] = extremal_index(exceeds[:, among], follows, part)
+    return theta
 
 
 @compiled
-def _probabilities(
-    scores: Array, where: NDArray[np.int64], values: Array, at_least: NDArray[np.int64], rows: NDArray[np.int64], tail: Array
-) -> Array:
+def _conformal(scores: Array, where: NDArray[np.int64], values: Array, at_least: NDArray[np.int64], rows: NDArray[np.int64]) -> Array:
+    """Conformal probabilities, and BEYOND for scores above everything that was seen."""
     result = np.full(scores.shape, np.nan)
     for column in range(scores.shape[1]):
         unit = where[column]
         if unit < 0 or rows[unit] == 0:
             continue
         kept = values[unit]
-        threshold, count, spread, shape = tail[unit]
-        total = rows[unit] + 1.0
         for row in range(scores.shape[0]):
             score = scores[row, column]
             if np.isnan(score):
@@ -239,8 +248,7 @@ def _probabilities(
             if position == 0:
                 result[row, column] = 1.0
             elif position < len(kept):
-                result[row, column] = at_least[unit, position - 1] / total
+                result[row, column] = at_least[unit, position - 1] / (rows[unit] + 1.0)
             else:
-                beyond = (1.0 + shape * (score - threshold) / spread) ** (-1.0 / shape)
-                result[row, column] = max(min(1.0, count * beyond) / total, SMALLEST)
+                result[row, column] = BEYOND
     return result

@@ -10,10 +10,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-SHAPE_LOWEST = 0.1
-"""Lighter tails are not believed: no sample of a few hundred rows shows that a score can never be exceeded. With this shape
-the probability still falls as the tenth power of the excess."""
-SHAPE_HIGHEST = 1.0
+SHAPE_LOWEST, SHAPE_HIGHEST = -0.05, 1.0
+"""Tails of Gaussian scores look lighter than the lowest at moderate heights, and are not further out."""
+SHAPE_GAP = 1e-3
+"""The formulas have a gap at 0; shapes that are nearer to it are put here."""
+SHAPE_USUAL, USUAL_EXCESSES = 0.1, 50.0
+"""Shape that is expected before anything is seen, and its weight in excesses."""
+SHAPE_FAR = 0.1
+"""Far beyond what was seen no lighter tail is believed: no sample shows that a score can never be exceeded. With this shape the
+probability still falls as the tenth power of the excess."""
+FAR = 10.0
+"""Excesses are far where fewer than one in so many samples is expected there, also if all units of the pool are one sample."""
 POOLED_EXCESSES = 100.0
 """Weight of the common shape of a pool against a unit's own, in excesses."""
 SPREAD_FLOOR_RATIO = 0.25
@@ -23,30 +30,54 @@ DEGENERATE_SPREAD = 1.0
 
 Array = NDArray[np.float64]
 
+COLUMNS = ("spread", "shape", "far", "far_survival", "far_spread", "far_shape")
+"""What describes a tail: its spread and shape; the excess from which on it is far, its survival there, and spread and shape
+beyond. A generalised Pareto tail above any of its values is one again, which makes the two parts fit."""
 
-def fit_tails(excesses: Array, counts: NDArray[np.int64], pool: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Spread and shape of the tail of each unit.
+
+def fit_tails(excesses: Array, counts: NDArray[np.int64], pool: NDArray[np.int64], theta: Array) -> Array:
+    """The tail of each unit, shape (units, len(COLUMNS)).
 
     excesses: shape (units, k), falling, NaN after the first `counts` of a unit; pool: shape (units,), units with the same
-    number share the estimate of the shape. Returns two arrays of shape (units,).
+    number share the estimate of the shape; theta: shape (pools,), independent excesses for each excess (extremal index).
+
+    A spread that is known from n independent excesses makes the tail heavier: averaged over what the spread may be, an
+    exponential tail has the shape 1/n (a Pareto tail), and so much is added to every shape.
     """
-    mean, shape = _moments(excesses, counts)
     pools = int(pool.max(initial=-1)) + 1
+    mean, shape = _moments(excesses, counts)
+    shape = _drawn_together(shape, counts, pool, pools)
+    spread = mean * (1.0 - np.minimum(shape, 0.9))  # the mean excess of a generalised Pareto tail is spread / (1 - shape)
+    spread = np.maximum(spread, SPREAD_FLOOR_RATIO * _typical_spread(spread, pool, pools)[pool])
+    shape = np.minimum(shape + 1.0 / np.maximum(counts * theta[pool], 1.0), SHAPE_HIGHEST)
+    shape = np.where(np.abs(shape) < SHAPE_GAP, SHAPE_GAP, shape)
+    of_pool = np.bincount(pool, counts, pools)[pool] if len(pool) else np.empty(0)
+    far_survival = 1.0 / np.maximum(FAR * np.maximum(counts, 1), of_pool)
+    far = spread / shape * (far_survival**-shape - 1.0)
+    return np.column_stack([spread, shape, far, far_survival, spread + shape * far, np.maximum(shape, SHAPE_FAR)])
+
+
+def survival(excess: Array, tail: Array) -> Array:
+    """Probability of an excess of at least this much above the threshold, given that it is exceeded; shape (k,).
+
+    excess: shape (k,); tail: shape (k, columns), see COLUMNS.
+    """
+    spread, shape, far, far_survival, far_spread, far_shape = tail.T
+    near = (1.0 + shape * np.clip(excess, 0.0, far) / spread) ** (-1.0 / shape)
+    further = far_survival * (1.0 + far_shape * np.maximum(excess - far, 0.0) / far_spread) ** (-1.0 / far_shape)
+    result: Array = np.where(excess <= far, near, further)
+    return result
+
+
+def _drawn_together(shape: Array, counts: NDArray[np.int64], pool: NDArray[np.int64], pools: int) -> Array:
+    """Shapes drawn towards that of their pool, and this towards the usual one."""
     usable = np.isfinite(shape)
     weight = np.where(usable, counts, 0).astype(np.float64)
-    total = np.bincount(pool, weight, pools)
-    common = np.bincount(pool, weight * np.where(usable, shape, 0.0), pools) / np.maximum(total, 1.0)
     own = np.where(usable, shape, 0.0)
-    shrunk = (weight * own + POOLED_EXCESSES * common[pool]) / (weight + POOLED_EXCESSES)
-    shape = np.clip(shrunk, SHAPE_LOWEST, SHAPE_HIGHEST)
-    spread = mean * (1.0 - np.minimum(shape, 0.9))  # the mean excess of a generalised Pareto tail is spread / (1 - shape)
-    return np.maximum(spread, SPREAD_FLOOR_RATIO * _typical_spread(spread, pool, pools)[pool]), shape
-
-
-def survival_ratio(beyond: Array, spread: Array, shape: Array) -> Array:
-    """Probability of exceeding the threshold by `beyond` or more, given that it is exceeded; shapes broadcast."""
-    result: Array = (1.0 + shape * np.maximum(beyond, 0.0) / spread) ** (-1.0 / shape)
-    return result
+    total = np.bincount(pool, weight, pools) + USUAL_EXCESSES
+    common = (np.bincount(pool, weight * own, pools) + USUAL_EXCESSES * SHAPE_USUAL) / total
+    drawn: Array = np.clip((weight * own + POOLED_EXCESSES * common[pool]) / (weight + POOLED_EXCESSES), SHAPE_LOWEST, SHAPE_HIGHEST)
+    return drawn
 
 
 def _moments(excesses: Array, counts: NDArray[np.int64]) -> tuple[Array, Array]:

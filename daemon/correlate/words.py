@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from detectors.finding import Certainty, Contribution, Finding
+from detectors.wording import amount
 
 MAX_NAMED = 4
 
@@ -39,8 +40,8 @@ def _reading(contribution: Contribution) -> str:
     if contribution.text:
         return f"{contribution.name} {contribution.text}"
     if math.isnan(contribution.expected):
-        return f"{contribution.name} {contribution.observed:.4g} {contribution.unit}".rstrip()
-    return f"{contribution.name} {contribution.observed:.4g} instead of {contribution.expected:.4g} {contribution.unit}".rstrip()
+        return f"{contribution.name} {amount(contribution.observed, contribution.unit)}"
+    return f"{contribution.name} {contribution.observed:.4g} instead of {amount(contribution.expected, contribution.unit)}"
 
 
 def _by_branch(places: Sequence[str]) -> str:
@@ -67,8 +68,16 @@ DECISIONS: dict[str, tuple[str, str]] = {
     "source_silent": ("Check that the source and the way to it are alive; until then nothing about it is known.", "source-silent"),
     "clock_off": ("Check the time synchronisation of the source's host.", "clock-off"),
     "channel_vanished": ("Check whether it was taken out on purpose; if not, call the expert of its place.", "channel-vanished"),
+    "outlier": ("Compare it with its neighbours and with what changed at that time; if nothing explains it, call its on-call.", "outlier"),
+    "drift": ("Look at its trend and at what it depends on; plan an intervention before it reaches its limit.", "drift"),
+    "group_outlier": ("Look which of the channels named moved first; if nothing explains it, call the on-call of its place.", "outlier"),
+    "silent": ("Check the channel's read-out and its connection.", "channel-silent"),
+    "stuck": ("Read the value by hand; if it does not move, restart its read-out.", "channel-stuck"),
+    "dead_region": ("Check voltage and readout of the region; recycle its front end between two runs.", "dead-region"),
+    "hot_channel": ("Check whether it feeds the trigger; mask it if it does, and tell the on-call of its place.", "hot-channel"),
+    "shape": ("Compare it with the reference; check calibration, gain and what was changed since the last good run.", "histogram-shape"),
 }
-"""What to do about the conditions that the framework itself finds: sentence and runbook."""
+"""What to do about the conditions of the framework and of the detectors that need no expert: sentence and runbook."""
 
 
 def decision(cause: Finding, configured: Mapping[str, str], suggested: Mapping[str, tuple[str, str]]) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from daemon.records import Incident, IncidentState, Label
 from daemon.store import schema
 from daemon.store.packing import read_incident, write_incident
 
+BUSY_TIMEOUT_S = 20
+"""How long a writer waits for another one (SQLite)."""
 MAX_WHO_CHARACTERS = 200
 MAX_LABEL_KEY_CHARACTERS = 64
 _TABLES_LOCK = 0x73776174
@@ -140,8 +144,8 @@ class Store:
         query = select(schema.incidents.c.record).order_by(schema.incidents.c.opened_ns.desc(), schema.incidents.c.id.desc())
         if states:
             query = query.where(schema.incidents.c.state.in_([str(state) for state in states]))
-        with self._reading() as connection:
-            found = map(read_incident, connection.execution_options(yield_per=200).scalars(query))
+        with self._reading() as connection, connection.execution_options(yield_per=200).execute(query) as result:
+            found = map(read_incident, result.scalars())
             newest = list(islice((incident for incident in found if merged or not incident.merged_into), limit))
         return newest[::-1]
 
@@ -197,8 +201,8 @@ class Store:
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
     def _insert_once(self, connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
-        inserted = connection.execute(_dialect(connection).insert(table).values(**values).on_conflict_do_nothing())
-        return inserted.rowcount > 0
+        statement = _dialect(connection).insert(table).values(**values).on_conflict_do_nothing()
+        return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def _dialect(connection: Connection) -> ModuleType:
@@ -232,8 +236,8 @@ def _parsed(url: str) -> URL:
 
 
 def _without_password(url: URL) -> str:
-    """The URL for people; PostgreSQL takes a password as a parameter too."""
-    return url.difference_update_query([name for name in url.query if "pass" in name.lower()]).render_as_string(hide_password=True)
+    """The URL for people, without its parameters: PostgreSQL takes a password as one too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _engine(url: URL) -> Engine:
@@ -242,11 +246,11 @@ def _engine(url: URL) -> Engine:
 
         @event.listens_for(engine, "connect")
         def set_pragmas(connection: object, _record: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]  # a DB-API connection
-            for pragma in ("busy_timeout = 20000", "journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-            connection.isolation_level = None  # type: ignore[attr-defined]  # begin is emitted below
+            assert isinstance(connection, sqlite3.Connection)
+            for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", "synchronous = NORMAL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            _write_ahead(connection)
+            connection.isolation_level = None  # begin is emitted below
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
@@ -254,6 +258,20 @@ def _engine(url: URL) -> Engine:
             connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")  # a reader that turns writer would fail, not wait
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Readers and a writer side by side. Processes that switch a new file over together do not wait for one another, so we do."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _one_line(error: BaseException) -> str:

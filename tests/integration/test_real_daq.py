@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from daemon.examples import example_text
-from tests.kafka_broker import KafkaBroker
+from deploy.kafka.broker import KafkaBroker
 
 pytestmark = pytest.mark.data
 

@@ -25,7 +25,7 @@ from daemon.collect.publisher import Publisher
 from daemon.records import Incident, IncidentState
 from daemon.settings import Settings, parse
 from daemon.store.store import Store
-from tests.kafka_broker import KafkaBroker
+from deploy.kafka.broker import KafkaBroker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

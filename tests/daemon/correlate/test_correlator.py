@@ -285,3 +285,4 @@ def test_going_on_from_a_saved_state_gives_the_same(episodes: list[tuple[Finding
     second.latest = dict(first.latest)
     second.feed(reports[cut:])
     assert second.latest == whole.latest
+    assert {key: o.depths for key, o in second.known.items()} == {key: o.depths for key, o in whole.known.items()}

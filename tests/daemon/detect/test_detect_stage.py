@@ -226,6 +226,19 @@ def test_a_crash_at_any_point_changes_nothing_of_what_is_said(
     assert said(lab) == said(whole)
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_run_of_bad_rows_is_not_broken_by_a_crash(lab: Lab, saved: bool) -> None:
+    feed = Feed()
+    lab.layout(feed.layout)
+    for row in BAD:
+        lab.blocks(feed.frame(row))
+        lab.work()
+        if saved:
+            lab.stages[0].save()
+        lab.crash()
+    assert {(report.at_ns, report.finding.since_ns) for report in lab.reports} == {(1010 * S, 1000 * S)}
+
+
 def test_partitions_are_shared_out_and_handed_over_with_their_state(tmp_path: Path) -> None:
     blocks = recorded([(part, [20.0]) for _ in range(2) for part in PARTS])
     lab = Lab(tmp_path)

@@ -183,6 +183,15 @@ class TestMuting:
         reports = watched.judge(feed.frame(*rows), conditions)
         assert told(reports) == [("a", "high", 1000, None), ("a", "high", 1000, 1130)]
 
+    def test_what_is_not_named_in_them_has_not_cleared(self) -> None:
+        watched, both, fewer = watch(self.MUTED), Feed(), Feed(names=("b",), epoch=2)
+        conditions = beam((900, "stable"), (1015, "ramp"), (1115, "stable"))
+        watched.judge(both.frame((1000, 20, 1), (1010, 20, 1)), conditions)
+        during = watched.judge(fewer.frame(*((at, 1) for at in range(1020, 1110, 10))), conditions)
+        assert [report.finding.unit.condition for report in during] == ["channel_vanished"]
+        after = watched.judge(fewer.frame((1120, 1), (1130, 1)), conditions)
+        assert told(after) == [("a", "high", 1000, 1130)]
+
 
 class TestConfigurationThatChanged:
     def test_what_a_detector_found_that_was_taken_out_is_ended(self) -> None:

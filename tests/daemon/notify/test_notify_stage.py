@@ -182,6 +182,19 @@ class TestFailures:
             office.later(LONGEST_PAUSE_S)
         assert office.slack.attempts == 22
 
+    def test_what_it_was_before_is_forgotten_once_it_works(self, office: Office) -> None:
+        office.slack.failure = ReceiverError("down")
+        office.say(OPEN)
+        for _ in range(5):
+            office.later(LONGEST_PAUSE_S)
+        office.slack.failure = None
+        office.later(LONGEST_PAUSE_S)
+        office.slack.failure = ReceiverError("down again")
+        office.say(WORSE)
+        office.slack.failure = None
+        office.later(FIRST_PAUSE_S)
+        assert revisions(office.slack) == [1, 3]
+
     def test_of_several_changes_meanwhile_it_is_told_the_last(self, office: Office) -> None:
         office.slack.failure = ReceiverError("down")
         office.say(OPEN, WORSE, OWNED)
