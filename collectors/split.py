@@ -5,33 +5,40 @@ Parts are streams of their own on the bus, which also spreads the load over part
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collectors.frame import Column, Float, Frame, Histogram, Layout, Storage
-from collectors.wire import MAX_BLOCK_BYTES, OVERHEAD_BYTES
+from collectors.wire import MAX_BLOCK_BYTES, OVERHEAD_BYTES, encode_layout
 
 MAX_COLUMNS = (MAX_BLOCK_BYTES - OVERHEAD_BYTES) // 9 - 1
 """A row of this many float64 values with their quality fits into one block."""
 
+MAX_LAYOUT_TEXT_BYTES = 900_000
+"""The layout of a part is a record on the bus too, and brokers with default settings take 1 MB."""
+_PLANS_KEPT = 20
+
 
 class Splitter:
-    """Splits frames so that every row fits into a block; the split of a layout is worked out once."""
+    """Splits frames so that every row fits into a block, and every layout into a record; a split is worked out once."""
 
-    def __init__(self, max_columns: int = MAX_COLUMNS) -> None:
+    def __init__(self, max_columns: int = MAX_COLUMNS, max_layout_bytes: int = MAX_LAYOUT_TEXT_BYTES) -> None:
         self._max_columns = max_columns
+        self._max_layout_bytes = max_layout_bytes
         self._plans: dict[str, list[tuple[Layout, NDArray[np.int64]]]] = {}
 
     def split(self, frame: Frame) -> list[Frame]:
         """The frame itself where it is small enough, else its parts."""
         layout = frame.layout
-        if layout.width <= self._max_columns:
-            return [frame]
         if layout.digest not in self._plans:
-            self._plans = {layout.digest: _plan(layout, self._max_columns)}
-        return [_part(frame, part, origin) for part, origin in self._plans[layout.digest]]
+            if len(self._plans) >= _PLANS_KEPT:
+                self._plans.clear()
+            fits = layout.width <= self._max_columns and len(encode_layout(layout)) <= self._max_layout_bytes
+            self._plans[layout.digest] = [] if fits else _plan(layout, self._max_columns, self._max_layout_bytes)
+        return [_part(frame, part, origin) for part, origin in self._plans[layout.digest]] or [frame]
 
 
 def _part(frame: Frame, part: Layout, origin: NDArray[np.int64]) -> Frame:
@@ -56,7 +63,7 @@ def _tile_entries(part: Layout, frame: Frame, tile: Histogram) -> NDArray[Float]
     return entries
 
 
-def _plan(layout: Layout, max_columns: int) -> list[tuple[Layout, NDArray[np.int64]]]:
+def _plan(layout: Layout, max_columns: int, max_layout_bytes: int) -> list[tuple[Layout, NDArray[np.int64]]]:
     """Parts of a layout with, for each of their columns, the frame column it comes from.
 
     Entries of a tile are worked out from its bins and have -1 - column, where column is that of the whole histogram's entries.
@@ -70,18 +77,24 @@ def _plan(layout: Layout, max_columns: int) -> list[tuple[Layout, NDArray[np.int
             pieces.append((column, np.arange(start, start + column.width)))
     pieces.sort(key=lambda piece: piece[0].place)  # neighbours in the tree stay together; the sort is stable
     parts: list[list[tuple[Column, NDArray[np.int64]]]] = [[]]
-    width = 0
+    most_text = max_layout_bytes - len(encode_layout(Layout(layout.source, (), f"{layout.part}.{len(pieces)}")))
+    room, text_room = max_columns, most_text
     for piece in pieces:
-        if width + piece[0].width > max_columns and parts[-1]:
+        width, text = piece[0].width, _text_bytes(piece[0])
+        if (width > room or text > text_room) and parts[-1]:
             parts.append([])
-            width = 0
+            room, text_room = max_columns, most_text
         parts[-1].append(piece)
-        width += piece[0].width
+        room, text_room = room - width, text_room - text
     within = f"{layout.part}." if layout.part else ""
     return [
         (Layout(layout.source, tuple(column for column, _ in part), f"{within}{i}"), np.concatenate([origin for _, origin in part]))
         for i, part in enumerate(parts)
     ]
+
+
+def _text_bytes(column: Column) -> int:
+    return 1 + len(json.dumps(column.description(), separators=(",", ":"), ensure_ascii=False).encode())
 
 
 def _tiles(histogram: Histogram, start: int, max_columns: int) -> list[tuple[Column, NDArray[np.int64]]]:

@@ -1,8 +1,9 @@
 """Autoencoder: readings that a network cannot reproduce from what the channels of a group have in common.
 
 A narrow network learns to give back its input; it must use how channels go together, so a channel that leaves the others stands
-out even within its usual range. The score is the mean of the highest few residuals: the mean over all channels would do worse
-than chance on a single bad one.
+out even within its usual range. Beside the network runs a linear path through as narrow a waist (the principal components), so
+that it need not learn what is linear, and does not level off where readings are extreme. The score is the mean of the highest
+few residuals: the mean over all channels would do worse than chance on a single bad one.
 """
 
 from __future__ import annotations
@@ -54,8 +55,13 @@ class AutoencoderOptions(SelectionOptions):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network: weights (in, out) and biases of its layers, tanh between them, and the usual residual of each channel."""
+    """A trained network.
 
+    components: of the linear path, shape (channels, bottleneck), orthonormal; weights (in, out) and biases of the layers, tanh
+    between them; residual_spread: the usual residual of each channel.
+    """
+
+    components: NDArray[np.float32]
     weights: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
     residual_spread: Array
@@ -63,11 +69,12 @@ class Network:
     def reconstruct(self, z: Array) -> Array:
         """What the network gives back for scaled readings; shape (n, channels)."""
         signal = z.astype(np.float32)
+        linear = signal @ self.components @ self.components.T
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             signal = signal @ weight + bias
             if i < len(self.weights) - 1:
                 signal = np.tanh(signal)
-        return signal.astype(np.float64)
+        return (linear + signal).astype(np.float64)
 
     def residuals(self, z: Array, there: NDArray[np.bool_]) -> Array:
         """Unsigned residuals in parts of the usual ones, NaN where there is no reading; shape (n, channels)."""
@@ -75,13 +82,14 @@ class Network:
 
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""
-        return {"weights": list(self.weights), "biases": list(self.biases), "residual_spread": self.residual_spread}
+        layers = {"weights": list(self.weights), "biases": list(self.biases)}
+        return {"components": self.components, **layers, "residual_spread": self.residual_spread}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Network:
         """From a `state`."""
         weights, biases = (tuple(np.asarray(array, dtype=np.float32) for array in state[name]) for name in ("weights", "biases"))
-        return cls(weights, biases, np.asarray(state["residual_spread"]))
+        return cls(np.asarray(state["components"], dtype=np.float32), weights, biases, np.asarray(state["residual_spread"]))
 
 
 class AutoencoderDetector:
@@ -162,28 +170,32 @@ class AutoencoderDetector:
         z, there = z[rows], there[rows]
         options = self._options
         width = z.shape[1]
-        bottleneck = options.bottleneck or max(2, round(width**0.5))
+        bottleneck = min(options.bottleneck or max(2, round(width**0.5)), width - 1)
+        _, _, directions = np.linalg.svd(z, full_matrices=False)
+        components = directions[:bottleneck].T.astype(np.float32)
+        inputs = torch.tensor(z, dtype=torch.float32)
+        rest = inputs - inputs @ torch.tensor(components) @ torch.tensor(components.T)
         sizes = (width, (width + bottleneck) // 2 + 1, bottleneck, (width + bottleneck) // 2 + 1, width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            layers = _trained(torch.tensor(z, dtype=torch.float32), sizes, options.epochs, options.learning_rate)
+            layers = _trained(inputs, rest, sizes, options.epochs, options.learning_rate)
         weights = tuple(layer.weight.detach().numpy().T.copy() for layer in layers)
-        network = Network(weights, tuple(layer.bias.detach().numpy().copy() for layer in layers), np.ones(width))
-        residuals = network.residuals(z, there)
-        return Network(network.weights, network.biases, np.maximum(spread_of(residuals), RESIDUAL_LEAST))
+        biases = tuple(layer.bias.detach().numpy().copy() for layer in layers)
+        residuals = Network(components, weights, biases, np.ones(width)).residuals(z, there)
+        return Network(components, weights, biases, np.maximum(spread_of(residuals), RESIDUAL_LEAST))
 
 
-def _trained(rows: torch.Tensor, sizes: tuple[int, ...], epochs: int, learning_rate: float) -> list[torch.nn.Linear]:
-    """Layers of these sizes trained to give back the rows; the loss is Huber's, which a few bad rows do not rule."""
+def _trained(inputs: torch.Tensor, targets: torch.Tensor, sizes: tuple[int, ...], epochs: int, rate: float) -> list[torch.nn.Linear]:
+    """Layers of these sizes trained to give the targets; the loss is Huber's, which a few bad rows do not rule."""
     layers = [torch.nn.Linear(a, b) for a, b in pairwise(sizes)]
     parts: list[torch.nn.Module] = [module for layer in layers for module in (layer, torch.nn.Tanh())]
     network = torch.nn.Sequential(*parts[:-1])
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
-        for batch in torch.split(rows[torch.randperm(len(rows))], BATCH_ROWS):
+        for batch in torch.split(torch.randperm(len(inputs)), BATCH_ROWS):
             optimizer.zero_grad()
-            torch.autograd.backward(torch.nn.functional.huber_loss(network(batch), batch))
+            torch.autograd.backward(torch.nn.functional.huber_loss(network(inputs[batch]), targets[batch]))
             optimizer.step()
         schedule.step()
     return layers

@@ -47,8 +47,9 @@ class Publisher:
 
     def numbered(self, frame: Frame, sequence: int) -> None:
         """Publishes a small frame under a sequence of the caller's; the same sequence again is recognised as a repeat."""
-        with self._lock:
-            self._sequence[frame.layout.stream] = sequence
+        for part in self._splitter.split(frame):
+            with self._lock:
+                self._sequence[part.layout.stream] = sequence
         self.frame(frame)
 
     def note(self, newest_ns: int) -> None:

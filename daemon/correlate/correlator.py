@@ -151,13 +151,20 @@ class Correlator:
         return [changed]
 
     def _with(self, holder: Open, findings: Iterable[Finding]) -> Open:
-        """The incident with findings added or replaced; a later episode of a unit takes the place of an earlier one."""
+        """The incident with findings added or replaced. Of the episodes of a unit it keeps the first and the last.
+
+        The last says how it stands, the first what it can have brought about.
+        """
         held, depths = dict(holder.findings), holder.depths
         for finding in findings:
             if finding.key not in held:
-                for earlier in [f for f in held.values() if _subject(f) == _subject(finding)]:
-                    del held[earlier.key]
-                    depths = self._grouping.weighed(depths, held.values(), earlier, taken_out=True)
+                episodes = sorted((f for f in held.values() if _subject(f) == _subject(finding)), key=_since)
+                for between in episodes[1:]:
+                    del held[between.key]
+                    depths = self._grouping.weighed(depths, held.values(), between, taken_out=True)
+                for first in episodes[:1]:
+                    if first.cleared_ns is None:  # nobody else would end it
+                        held[first.key] = replace(first, cleared_ns=finding.since_ns)
                 depths = self._grouping.weighed(depths, held.values(), finding)
             held[finding.key] = finding
         return replace(holder, findings=held, depths=depths)
@@ -173,6 +180,7 @@ class Correlator:
         cause = ordered[0]
         suffering = {place for f in ordered for place in f.evidence.victims} | {f.unit.place for f in ordered[1:]}
         victims = _rolled_up(suffering - {cause.unit.place})
+        told = {_subject(f): f for f in reversed(ordered)}  # of the episodes of a unit the one that comes first
         todo, runbook = words.decision(cause, self._decisions, self._suggested)
         return replace(
             before,
@@ -183,7 +191,7 @@ class Correlator:
             cause_place=cause.unit.place,
             cause_channel=cause.unit.name,
             sentence=words.sentence(cause),
-            why=words.why(ordered, victims),
+            why=words.why([f for f in ordered if told[_subject(f)] is f], victims),
             decision=todo,
             runbook=runbook,
             reason=cause.reason,
@@ -223,6 +231,10 @@ class Correlator:
 def _is_news(finding: Finding, known: Finding) -> bool:
     """Whether a report tells more than what is known; what has cleared stays cleared."""
     return known.cleared_ns is None and (finding.cleared_ns is not None or finding.last_ns > known.last_ns)
+
+
+def _since(finding: Finding) -> int:
+    return finding.since_ns
 
 
 def _subject(finding: Finding) -> tuple[str, str, str, tuple[str, ...]]:

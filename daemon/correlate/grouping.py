@@ -32,7 +32,7 @@ class Grouping:
             return False
         if self._graph.explains(one, other) or self._graph.explains(other, one):
             return True
-        return self._one_branch(one, other) or _share_victims(one, other)
+        return self._one_branch(one, other) or self._share_victims(one, other)
 
     def _one_branch(self, one: Finding, other: Finding) -> bool:
         """Same place, or one contains the other. The root contains everything: it relates only what one source says of it."""
@@ -40,6 +40,13 @@ class Grouping:
         if {place, other_place} & {"", self._root}:
             return place == other_place and one.source == other.source
         return is_within(place, other_place) or is_within(other_place, place)
+
+    def _share_victims(self, one: Finding, other: Finding) -> bool:
+        """Whether one suffers from the other, or a third from both: several causes of one stop are one incident."""
+        if not one.evidence.victims and not other.evidence.victims:
+            return False
+        named = ({*f.evidence.victims, f.unit.place} - {"", self._root} for f in (one, other))
+        return one.unit.place != other.unit.place and not next(named).isdisjoint(next(named))
 
     def weighed(self, depths: Mapping[str, int], others: Iterable[Finding], finding: Finding, *, taken_out: bool = False) -> dict[str, int]:
         """`depths` after a finding has joined the others, or was taken out from among them.
@@ -63,12 +70,6 @@ class Grouping:
     def causes_first(self, findings: Iterable[Finding], depths: Mapping[str, int]) -> list[Finding]:
         """The findings in order: what nothing else explains first, then the worst, surest, earliest and most particular place."""
         return sorted(findings, key=lambda f: (depths[f.key], *_rank(f)))
-
-
-def _share_victims(one: Finding, other: Finding) -> bool:
-    """Whether one suffers from the other, or a third from both: several causes of one stop are one incident."""
-    suffering, places = set(one.evidence.victims), {*other.evidence.victims, other.unit.place}
-    return not suffering.isdisjoint(places) or one.unit.place in other.evidence.victims
 
 
 def _rank(finding: Finding) -> tuple[int, int, int, int, str]:

@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 import numpy as np
-from detectors.calibration import Calibration
 from numpy.typing import NDArray
 
 from collectors.frame import Frame, Layout, concatenate
 from collectors.wire import decode_layout, encode_layout
 from daemon.settings import LearningSettings, Settings
+from detectors.calibration import Calibration
 from detectors.finding import Detector, Need, Scores
 
 log = logging.getLogger(__name__)

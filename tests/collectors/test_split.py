@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from collectors.frame import Axis, Channel, Column, Frame, Histogram, Layout, Quality, Storage
-from collectors.split import MAX_COLUMNS, Splitter
-from collectors.wire import MAX_BLOCK_BYTES, Block, Identity, encode, pieces
+from collectors.split import MAX_COLUMNS, MAX_LAYOUT_TEXT_BYTES, Splitter
+from collectors.wire import MAX_BLOCK_BYTES, Block, Identity, encode, encode_layout, pieces
 from tests.collectors.rows import same
-from tests.collectors.strategies import frames, layouts
+from tests.collectors.strategies import CHANNELS, frames, layouts
 
 TILE = re.compile(r"(.+)\[([\d:,]+)\]")
 
@@ -57,9 +57,32 @@ def test_what_fits_is_left_alone() -> None:
 def test_a_row_of_as_many_columns_as_allowed_fits_a_block() -> None:
     layout = Layout("a source with a long name " * 4, tuple(Channel(f"c{i}", "q", "V") for i in range(MAX_COLUMNS)), "12.34")
     frame = Frame(layout, np.zeros(1, np.int64), np.ones((1, MAX_COLUMNS)), np.ones((1, MAX_COLUMNS), np.uint8))
-    (part,) = Splitter().split(frame)
+    (part,) = Splitter(max_layout_bytes=10_000_000).split(frame)
     (piece,) = pieces(part)
     assert len(encode(Block(Identity(layout.stream, 2**62, 2**62), piece, 2**62, "", 2**62))) < MAX_BLOCK_BYTES
+
+
+def test_layouts_of_parts_fit_a_record_of_the_bus() -> None:
+    """Names and places make the layout of 20,000 channels larger than any of its rows."""
+    columns = [
+        Channel(f"hv/crate{i // 100:03}/ch{i % 100:02}/Vmon", "voltage", "V", place=f"CMS/TRK/crate{i // 100:03}") for i in range(20_000)
+    ]
+    frame = random_frame(Layout("hv", tuple(columns)), 1)
+    assert len(encode_layout(frame.layout)) > 1_000_000
+    parts = Splitter().split(frame)
+    assert len(parts) == 2
+    assert all(len(encode_layout(part.layout)) <= MAX_LAYOUT_TEXT_BYTES for part in parts)
+    assert same(np.concatenate([part.values for part in parts], axis=1), frame.values)
+    assert Splitter().split(random_frame(parts[0].layout))[0].layout is parts[0].layout
+
+
+@settings(deadline=None)
+@given(layouts(CHANNELS, min_size=2), st.integers(150, 400))
+def test_layouts_of_parts_keep_to_any_limit(layout: Layout, most: int) -> None:
+    parts = Splitter(max_layout_bytes=most).split(random_frame(layout))
+    for part in parts:
+        assert len(encode_layout(part.layout)) <= most or len(part.layout.columns) == 1
+    assert sorted(key for part in parts for key in part.layout.keys) == sorted(layout.keys)
 
 
 def test_a_large_map_beside_many_channels_goes_out_in_blocks() -> None:

@@ -1,64 +1,16 @@
-"""From findings to incidents: one cause and its victims are one incident, unrelated faults stay apart, nothing flaps."""
+"""From findings to incidents: one cause and its victims are one incident, unrelated faults stay apart."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from daemon.correlate import correlator as module
-from daemon.correlate.correlator import Correlator
-from daemon.correlate.graph import CausalityGraph
-from daemon.correlate.grouping import Grouping
-from daemon.messages import FindingReport
-from daemon.records import Incident, IncidentState
-from daemon.settings import CausalitySettings
-from detectors.finding import Certainty, Finding, Severity
+from daemon.records import IncidentState
+from detectors.finding import Certainty, Evidence, Finding, Severity
+from tests.daemon.correlating import BUSY, DEAD, DISK, TRIP, Told
 from tests.daemon.reports import S, cleared, finding, raised
-
-REOPEN_S = 300
-EDGES = [
-    CausalitySettings.model_validate({"cause": {"place": "DEMO/ECAL/HV/ch{n}"}, "effect": {"place": "DEMO/ECAL/EB+/EB+{n}"}}),
-    CausalitySettings.model_validate({"cause": {"place": "DEMO/ECAL/HV/ch{n}"}, "effect": {"place": "DEMO/DAQ/FED 6{n}"}}),
-]
-TRIP = finding("DEMO/ECAL/HV/ch03", "hv_trip", since=1000, name="ch03 VMon", source="hv", severity=Severity.CRITICAL)
-DEAD = finding("DEMO/ECAL/EB+/EB+03", "dead_region", since=1010, source="dqm", certainty=Certainty.LIKELY)
-BUSY = finding("DEMO/DAQ/FED 603", "dead_time", since=1005, source="daq")
-DISK = finding("DEMO/COMPUTING/node2/sdb", "disk_failing", since=1000, source="disks")
-
-
-class Told(Correlator):
-    """A correlator that remembers what became of each incident, as the database does."""
-
-    def __init__(self, edges: Sequence[CausalitySettings] = EDGES, *, join_window_s: float = 60) -> None:
-        graph = CausalityGraph(edges, 60 * S)
-        grouping = Grouping(graph, "DEMO", int(join_window_s * S))
-        super().__init__(
-            grouping, reopen_window_ns=REOPEN_S * S, decisions={"hv_trip": "Call HV."}, suggested={"dead_time": ("Wait.", "busy")}
-        )
-        self.latest: dict[str, Incident] = {}
-
-    def feed(self, reports: Iterable[FindingReport]) -> list[Incident]:
-        """Applies reports; every change, checked for a revision that grows."""
-        changes = [incident for report in reports for incident in self.apply(report)]
-        for change in changes:
-            before = self.latest.get(change.id)
-            assert before is None or change.revision > before.revision
-            self.latest[change.id] = change
-        return changes
-
-    @property
-    def whole(self) -> list[Incident]:
-        """Incidents that did not become part of another one, in the order in which they opened."""
-        return sorted((i for i in self.latest.values() if not i.merged_into), key=lambda i: (i.opened_ns, i.id))
-
-    def only(self) -> Incident:
-        (incident,) = self.whole
-        return incident
 
 
 class TestJointFault:
@@ -106,6 +58,22 @@ class TestJointFault:
         assert (shown["findings"], shown["decision"]) == (3, "Call HV.")
 
 
+class TestVictims:
+    @pytest.mark.parametrize(("victim", "incidents"), [("DEMO/DAQ/FED 603", 1), ("DEMO/TRG", 1), ("DEMO/other", 2), ("DEMO", 2)])
+    def test_several_causes_of_one_stop_are_one_incident(self, victim: str, incidents: int) -> None:
+        one = finding("DEMO/ECAL/rack", "no_power", evidence=Evidence("no power", victims=(victim,)))
+        other = finding("DEMO/TRG", "stuck", evidence=Evidence("stuck", victims=("DEMO/DAQ/FED 603", "DEMO")))
+        told = Told([])
+        told.feed(map(raised, (one, other)))
+        assert len(told.whole) == incidents
+
+    def test_are_part_of_the_incident(self) -> None:
+        told = Told()
+        told.feed([raised(replace(TRIP, evidence=Evidence("trip", victims=("DEMO/LASER", TRIP.unit.place))))])
+        assert told.only().victims == ("DEMO/LASER",)
+        assert told.only().places == (TRIP.unit.place, "DEMO/LASER")
+
+
 class TestApart:
     def test_two_unrelated_faults_at_one_time_stay_two(self) -> None:
         told = Told()
@@ -141,41 +109,6 @@ class TestApart:
         assert len(told.whole) == 2
 
 
-class TestReopening:
-    def again(self, since: float) -> Finding:
-        return finding(TRIP.unit.place, "hv_trip", since=since, name="ch03 VMon", source="hv", severity=Severity.CRITICAL)
-
-    @pytest.mark.parametrize(("after_s", "incidents"), [(1, 1), (REOPEN_S, 1), (REOPEN_S + 1, 2)])
-    def test_the_same_thing_within_the_window_is_the_same_incident(self, after_s: float, incidents: int) -> None:
-        told = Told()
-        told.feed([raised(TRIP), cleared(TRIP, 1100), raised(self.again(1100 + after_s))])
-        assert len(told.whole) == incidents
-        assert told.whole[-1].state is IncidentState.OPEN
-        assert told.whole[-1].resolved_ns is None
-        assert told.whole[0].started_ns == 1000 * S
-
-    def test_something_else_at_the_place_is_a_new_incident(self) -> None:
-        told = Told()
-        told.feed([raised(TRIP), cleared(TRIP, 1100), raised(finding(TRIP.unit.place, "outlier", since=1110))])
-        assert len(told.whole) == 2
-
-    def test_what_flaps_for_a_day_stays_small(self) -> None:
-        told = Told()
-        for since in range(1000, 1000 + 86_400, 60):
-            told.feed([raised(self.again(since)), cleared(self.again(since), since + 30)])
-        incident = told.only()
-        assert len(incident.timeline) <= module.MAX_ENTRIES
-        assert incident.timeline[0].what.startswith("opened")
-        assert (len(incident.findings), incident.started_ns) == (1, 1000 * S)
-
-    def test_a_storm_still_fits_into_a_message(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "MAX_PLACES", 10)
-        told = Told()
-        crates = [finding(f"DEMO/HV/crate{number % 3}/ch{number}") for number in range(30)]
-        told.feed([raised(finding("DEMO/HV", "source_silent", since=990)), *map(raised, crates)])
-        assert told.only().places == ("DEMO/HV", "DEMO/HV/crate0", "DEMO/HV/crate1", "DEMO/HV/crate2")
-
-
 class TestSeverity:
     def test_what_is_for_the_record_opens_nothing(self) -> None:
         told = Told()
@@ -204,85 +137,3 @@ class TestSeverity:
         assert told.only().condition == "a"
         told.feed([cleared(late, 1100)])
         assert told.only().condition == "b"
-
-
-class TestRepeats:
-    def test_what_was_said_before_changes_nothing(self) -> None:
-        told = Told()
-        told.feed([raised(TRIP), raised(BUSY)])
-        known = dict(told.latest)
-        assert told.feed([raised(TRIP), raised(BUSY)]) == []
-        assert told.latest == known
-
-    def test_what_has_cleared_stays_cleared(self) -> None:
-        told = Told()
-        told.feed([raised(TRIP), cleared(TRIP, 1100)])
-        assert told.feed([raised(TRIP), raised(replace(TRIP, last_ns=2000 * S)), cleared(TRIP, 1200)]) == []
-        assert told.only().state is IncidentState.RESOLVED
-
-    def test_an_older_report_does_not_overwrite_a_newer_one(self) -> None:
-        told = Told()
-        worse = replace(TRIP, last_ns=1050 * S, severity=Severity.WARNING)
-        told.feed([raised(TRIP), raised(worse)])
-        assert told.feed([raised(TRIP)]) == []
-        assert told.only().severity is Severity.WARNING
-
-    def test_an_earlier_episode_that_comes_late_is_not_news(self) -> None:
-        told = Told()
-        told.feed([raised(finding("DEMO/x", since=1500))])
-        assert told.feed([raised(finding("DEMO/x", since=1000))]) == []
-
-    def test_what_was_over_before_anybody_heard_of_it_opens_nothing(self) -> None:
-        assert Told().feed([cleared(TRIP, 1100)]) == []
-
-    def test_ids_depend_on_the_finding_that_opened_it_alone(self) -> None:
-        one, other = Told(), Told()
-        one.feed(map(raised, (TRIP, BUSY)))
-        other.feed(map(raised, (DISK, TRIP)))
-        assert {i.id for i in one.whole} < {i.id for i in other.whole}
-
-
-EPISODES = st.lists(
-    st.tuples(st.sampled_from([TRIP, DEAD, BUSY, DISK]), st.integers(0, 100), st.integers(1, 60), st.booleans()), min_size=1, max_size=8
-)
-
-
-def history(episodes: Sequence[tuple[Finding, int, int, bool]]) -> list[FindingReport]:
-    """Reports in order of time; episodes of one unit follow one another."""
-    free = dict.fromkeys((TRIP.key, DEAD.key, BUSY.key, DISK.key), 1000)
-    reports: list[FindingReport] = []
-    for base, pause_s, length_s, ends in episodes:
-        start = free[base.key] + pause_s
-        free[base.key] = start + length_s + 1 if ends else 10**9
-        if start >= 10**9:
-            continue
-        found = replace(base, key=f"{base.key}{start}", since_ns=start * S, raised_ns=start * S, last_ns=start * S)
-        reports += [raised(found)] + [cleared(found, start + length_s)] * ends
-    return sorted(reports, key=lambda report: (report.at_ns, report.finding.key, report.finding.cleared_ns or 0))
-
-
-@settings(max_examples=60, deadline=None)
-@given(EPISODES, st.data())
-def test_feeding_any_prefix_twice_gives_the_same(episodes: list[tuple[Finding, int, int, bool]], data: st.DataObject) -> None:
-    reports = history(episodes)
-    once, twice = Told(), Told()
-    once.feed(reports)
-    cut = data.draw(st.integers(0, len(reports)))
-    start = data.draw(st.integers(0, cut))
-    twice.feed([*reports[:cut], *reports[start:]])
-    assert twice.latest == once.latest
-
-
-@settings(max_examples=60, deadline=None)
-@given(EPISODES, st.data())
-def test_going_on_from_a_saved_state_gives_the_same(episodes: list[tuple[Finding, int, int, bool]], data: st.DataObject) -> None:
-    reports = history(episodes)
-    cut = data.draw(st.integers(0, len(reports)))
-    whole, first, second = Told(), Told(), Told()
-    whole.feed(reports)
-    first.feed(reports[:cut])
-    second.restore((o.incident, list(o.findings.values())) for o in first.known.values())
-    second.latest = dict(first.latest)
-    second.feed(reports[cut:])
-    assert second.latest == whole.latest
-    assert {key: o.depths for key, o in second.known.items()} == {key: o.depths for key, o in whole.known.items()}
