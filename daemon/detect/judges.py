@@ -11,6 +11,7 @@ from collectors.frame import Frame
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
+from daemon.detect.thresholds import Thresholds
 from daemon.settings import DetectorSettings, Settings, detector_settings
 from detectors.calibration import Calibration
 from detectors.episodes import Episode, Episodes
@@ -62,9 +63,10 @@ class DetectorJudge:
         self.name = detector.name
         self._source = source
         self._learner = Learner(source, detector, settings.learning)
-        self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
+        self._episodes, self._doubtful = (Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows) for _ in range(2))
         self._raise_rows = section.raise_rows
         self._per_day = share_of_budget(settings)
+        self._thresholds: tuple[Calibration, Thresholds] | None = None
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], broken: NDArray[np.bool_]) -> list[Event]:
         """Events; rows that are muted are not judged, and rows that break a rule (`broken`) are not learned from."""
@@ -74,23 +76,28 @@ class DetectorJudge:
         if calibration is None:
             self._learner.learn(frame, ~muted & ~broken)
             need = self._learner.need
-            metrics.LEARNING.labels(source=self._source, detector=self.name).set(
-                0 if self._learner.ready else need.rows_needed - need.rows_seen
-            )
+            missing = 0 if self._learner.ready else need.rows_needed - need.rows_seen
+            metrics.LEARNING.labels(source=self._source, detector=self.name).set(missing)
             return []
         scores = self._learner.score(frame)
+        thresholds = self._thresholds_of(calibration)
+        alpha, beyond_doubt = thresholds.of(scores.units)
         tail = calibration.tail_probabilities(scores)
-        alpha = calibration.alpha(self._per_day, self._raise_rows)
-        judged = np.isfinite(tail) & ~muted[:, None]
-        bad = judged & (np.nan_to_num(tail, nan=1.0) <= alpha)
-        self._show(tail, alpha)
-        events = [
-            self._event(frame, episode, tail, alpha, calibration)
-            for episode in self._episodes.advance(scores.units, bad, judged, frame.time_ns)
-        ]
-        bad_rows = np.asarray(bad.any(axis=1))
-        self._learner.learn(frame, ~muted & ~broken & ~bad_rows)
+        judged = np.isfinite(tail) & np.isfinite(alpha) & ~muted[:, None]
+        surprise = np.where(judged, tail, np.inf)
+        bad = surprise <= alpha
+        self._show(surprise, alpha)
+        found = self._episodes.advance(scores.units, surprise <= beyond_doubt, judged, frame.time_ns)
+        doubtful = self._doubtful.advance(thresholds.doubtful, bad & (surprise > beyond_doubt), judged, frame.time_ns)
+        events = [self._event(frame, episode, tail, "") for episode in found]
+        events += [self._event(frame, episode, tail, thresholds.reason(episode.index)) for episode in doubtful]
+        self._learner.learn(frame, ~muted & ~broken & ~np.asarray(bad.any(axis=1)))
         return events
+
+    def _thresholds_of(self, calibration: Calibration) -> Thresholds:
+        if self._thresholds is None or self._thresholds[0] is not calibration:
+            self._thresholds = calibration, Thresholds(calibration, self._per_day, self._raise_rows)
+        return self._thresholds[1]
 
     def learning(self) -> str:
         """What it still needs, in words; empty once it judges."""
@@ -99,32 +106,33 @@ class DetectorJudge:
 
     def interrupt(self, at_ns: int) -> list[Event]:
         """Ends what lasts, after a gap in the data."""
-        return [_event(episode, self.name) for episode in self._episodes.interrupt(at_ns)]
+        ended = [*self._episodes.interrupt(at_ns), *self._doubtful.interrupt(at_ns)]
+        return [_event(episode, self.name) for episode in ended]
 
     def state(self) -> dict[str, Any]:
         """All that it has learned and is in the middle of."""
-        return {"learner": self._learner.state(), "episodes": self._episodes.state()}
+        return {"learner": self._learner.state(), "episodes": self._episodes.state(), "doubtful": self._doubtful.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a `state`."""
         self._learner.restore(state["learner"])
         self._episodes.restore(state["episodes"])
+        self._doubtful.restore(state["doubtful"])
 
-    def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], alpha: float, calibration: Calibration) -> Event:
+    def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], reason: str) -> Event:
         if episode.cleared_ns is not None:
             return _event(episode, self.name)
         probability = float(tail[episode.row, episode.index])
-        reason = calibration.doubt(probability, alpha)
         evidence = self._learner.detector.explain(frame, episode.row, episode.index)
         certainty = Certainty.UNSURE if reason else Certainty.LIKELY
         return _event(episode, self.name, evidence=evidence, certainty=certainty, tail_probability=probability, reason=reason)
 
-    def _show(self, tail: NDArray[np.float64], alpha: float) -> None:
+    def _show(self, surprise: NDArray[np.float64], alpha: NDArray[np.float64]) -> None:
         """The highest score of the last row for /metrics, such that 1 is the threshold."""
-        last = tail[-1][np.isfinite(tail[-1])]
-        if len(last):
-            surprise = -np.log10(max(float(last.min()), 1e-300)) / -np.log10(alpha)
-            metrics.SCORE.labels(source=self._source, detector=self.name).set(surprise)
+        judged = np.isfinite(surprise[-1])
+        if judged.any():
+            score = np.log10(np.maximum(surprise[-1][judged], 1e-300)) / np.log10(alpha[judged])
+            metrics.SCORE.labels(source=self._source, detector=self.name).set(float(score.max()))
         metrics.MODEL_AGE.labels(source=self._source, detector=self.name).set(self._learner.fitted_ns / 1e9)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.align import Aligner
@@ -104,6 +104,7 @@ def by_definition(given_updates: list[Any], ticks: list[int], stale_after_s: flo
     return values, found
 
 
+@settings(deadline=None)
 @given(st.lists(ONE, min_size=1, max_size=25), st.integers(0, 8))
 def test_any_updates_in_one_block(given_updates: list[Any], stale_after_s: int) -> None:
     aligner = Aligner(4 * S, stale_after_ns=stale_after_s * S, extremes=True)
@@ -117,6 +118,7 @@ def test_any_updates_in_one_block(given_updates: list[Any], stale_after_s: int) 
     assert qualities(frames) == found
 
 
+@settings(deadline=None)
 @given(st.lists(ONE, min_size=1, max_size=25).map(lambda u: sorted(u, key=lambda e: e[0])), st.data())
 def test_the_same_updates_in_other_blocks_give_the_same_rows(given_updates: list[Any], data: st.DataObject) -> None:
     whole = Aligner(4 * S, stale_after_ns=5 * S, extremes=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.conditions import EXACT_ROWS, ConditionHistory
@@ -86,6 +86,7 @@ def test_of_two_readings_at_one_time_the_later_arrival_counts() -> None:
 ROW = st.tuples(st.integers(-20, 20), st.sampled_from([0.0, 1.0, 2.0, NAN]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(ROW, max_size=6), max_size=8))
 def test_any_arrival_gives_what_sorting_gives(arrivals: list[list[tuple[int, float]]]) -> None:
     layout = Layout("lhc", (RUN,))

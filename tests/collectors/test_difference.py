@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -216,6 +216,7 @@ EVERYTHING = Layout(
 SMALL = st.integers(0, 5).map(float) | st.just(NAN)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, st.tuples(st.integers(1, 12), st.just(EVERYTHING.width)), elements=SMALL), st.data())
 def test_the_same_rows_in_other_blocks_give_the_same_intervals(values: NDArray[np.float64], data: st.DataObject) -> None:
     quality = data.draw(arrays.arrays(np.uint8, values.shape, elements=st.sampled_from([0, 0, 0, 2])))
@@ -232,6 +233,7 @@ def test_the_same_rows_in_other_blocks_give_the_same_intervals(values: NDArray[n
     assert same(np.concatenate(blocks), expected.values)
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, st.tuples(st.integers(2, 15), st.just(3)), elements=st.integers(0, 9).map(float)), st.data())
 def test_intervals_sum_up_to_what_was_counted(steps: NDArray[np.float64], data: st.DataObject) -> None:
     """Over gaps and resets nothing is lost or counted twice, but for what was counted between the last snapshot and a reset."""

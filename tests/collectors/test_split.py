@@ -18,7 +18,7 @@ from collectors.wire import MAX_BLOCK_BYTES, Block, Identity, encode, encode_lay
 from tests.collectors.rows import same
 from tests.collectors.strategies import CHANNELS, frames, layouts
 
-TILE = re.compile(r"(.+)\[([\d:,]+)\]")
+TILE = re.compile(r"(.+)\[([\d:,]+)\]", re.DOTALL)
 
 
 def random_frame(layout: Layout, rows: int = 3, *, quality: bool = False) -> Frame:

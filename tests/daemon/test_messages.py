@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.messages import MAX_DEAD_PAYLOAD_BYTES, DeadLetter, FindingReport, Message, MessageError, Progress, decode, encode
@@ -39,6 +39,7 @@ def refuse_constant(name: str) -> Any:
     raise AssertionError(f"{name} is not JSON")
 
 
+@settings(deadline=None)
 @given(MESSAGES)
 def test_messages_come_back_as_they_were(message: Message) -> None:
     encoded = encode(message)
@@ -130,6 +131,7 @@ def test_rubbish_is_refused() -> None:
             decode(data)
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.data())
 def test_damaged_messages_are_read_or_refused(message: Message, data: st.DataObject) -> None:
     encoded = encode(message)
@@ -145,6 +147,7 @@ def test_damaged_messages_are_read_or_refused(message: Message, data: st.DataObj
     assert repr(decode(encode(again))) == repr(again)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -85,6 +85,15 @@ def test_units_may_change_places_between_blocks() -> None:
     assert [e.index for e in found] == [1, 1]
 
 
+def test_an_interruption_ends_what_lasts_and_forgets_what_was_beginning() -> None:
+    episodes = Episodes(2, 3)
+    fed(episodes, "xx.", "..x", "...")
+    (ended,) = episodes.interrupt(60)
+    assert described(ended) == ("u0", 1, 2, 2, 60)
+    assert fed(episodes, "x", "x", ".", first_row=61) == []
+    assert episodes.active == 0
+
+
 def test_events_come_in_order_of_time() -> None:
     found = fed(Episodes(1, 1), "..x.", "x...", ".x.x")
     assert [(e.row, e.unit.key) for e in found] == [(0, "u1"), (1, "u1"), (1, "u2"), (2, "u0"), (2, "u2"), (3, "u0"), (3, "u2")]

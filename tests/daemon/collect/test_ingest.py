@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectors.frame import Channel
@@ -74,7 +74,6 @@ def test_whole_numbers_become_numbers() -> None:
         ("20260131T021407Z", AT_NS),
         ("2026-01-31 02:14:07.123456Z", AT_NS + 123_456_000),
         ("2026-01-31T02:14:07.999999Z", AT_NS + 999_999_000),
-        ("2026-01-31T02:14:07.250000+00:00:00.5", AT_NS - 250_000_000),
         (1_769_825_647, AT_NS),
         (1_769_825_647.5, AT_NS + 500_000_000),
         (0.001, 1_000_000),
@@ -84,6 +83,7 @@ def test_times(time: Any, time_ns: int) -> None:
     assert read_message(message(time=time))[2] == time_ns
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1970, 1, 2), datetime(2099, 12, 30)), st.integers(-1439, 1439))  # noqa: DTZ001 - the zone comes next
 def test_iso_times_are_exact_in_every_zone(moment: datetime, minutes: int) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
@@ -232,28 +232,33 @@ def read_or_refused(data: bytes) -> None:
     assert not np.isinf(frame.values).any()
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({}, optional={name: JSON | st.just(MESSAGE[name]) for name in MESSAGE}), st.booleans())
 @example(MESSAGE, True)
 def test_any_json_is_read_or_refused(changes: dict[str, Any], complete: bool) -> None:
     read_or_refused(json.dumps({**MESSAGE, **changes} if complete else changes).encode())
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_any_other_json_is_refused(value: Any) -> None:
     if not isinstance(value, dict):
         refused(json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4), st.dictionaries(st.text(), JSON, max_size=3))
 def test_any_values_and_units(values: dict[str, Any], units: dict[str, Any]) -> None:
     read_or_refused(message(values=values, units=units))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=100))
 def test_any_bytes_are_refused(data: bytes) -> None:
     refused(data)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0), st.integers(0, 7)), min_size=1, max_size=3), st.sampled_from(["utf-8", "utf-16", "utf-32"]))
 def test_damaged_messages_are_read_or_refused(flips: list[tuple[int, int]], encoding: str) -> None:
     damaged = bytearray(json.dumps(MESSAGE, ensure_ascii=False).encode(encoding))

@@ -157,6 +157,23 @@ def test_a_channel_that_vanishes_is_a_finding_and_what_was_found_of_it_clears() 
     assert "hv no longer shows a" in [r.finding.evidence.summary for r in reports]
 
 
+class TestGaps:
+    CONFIG = configuration(longest_gap_s=60)
+
+    @pytest.mark.parametrize("blocks", [1, 2])
+    @pytest.mark.parametrize(("gap_s", "ended"), [(60, False), (61, True)])
+    def test_what_lasted_before_a_longer_gap_has_ended_in_it(self, blocks: int, gap_s: int, ended: bool) -> None:
+        watched, feed = watch(self.CONFIG), Feed()
+        rows = [(1000, 20.0, 1.0), (1010, 20.0, 1.0), (1010 + gap_s, 20.0, 1.0)]
+        parts = [rows] if blocks == 1 else [rows[:2], rows[2:]]
+        reports = feed_all(watched, [feed.frame(*part) for part in parts])
+        assert told(reports) == [("a", "high", 1000, None)] + [("a", "high", 1000, 1070)] * ended
+
+    def test_bad_rows_on_both_sides_of_it_are_not_one_run(self) -> None:
+        watched, feed = watch(self.CONFIG), Feed()
+        assert watched.judge(feed.frame((1000, 20, 1), (2000, 20, 1)), UNKNOWN) == []
+
+
 class TestMuting:
     MUTED = configuration(mute=[{"condition": "beam", "values": ["ramp"]}])
     UNLESS = configuration(mute=[{"condition": "beam", "unless": ["stable"]}])

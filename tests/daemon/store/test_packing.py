@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -39,6 +39,7 @@ PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 STATES = st.recursive(PLAIN | ARRAYS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=10)
 
 
+@settings(deadline=None)
 @given(STATES)
 def test_state_comes_back_bit_by_bit(state: Any) -> None:
     assert same(unpack(pack(state)), state)
@@ -135,6 +136,7 @@ def test_what_is_no_state_is_refused(content: bytes) -> None:
             unpack(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_no_state(content: bytes) -> None:
     for data in (content, zlib.compress(content), zlib.compress(b"PK\x03\x04" + content), zlib.compress(b"\x93NUMPY\x01\x00" + content)):
@@ -146,6 +148,7 @@ STATE = {"a": np.arange(50.0), "b": [np.zeros((2, 2), np.uint8), "text", math.na
 PACKED = pack(STATE)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0), st.integers(0, 7)), min_size=1, max_size=4))
 def test_damaged_archives_are_read_or_refused(flips: list[tuple[int, int]]) -> None:
     """Bits flipped before compression, or its checksum would catch them all."""
@@ -172,6 +175,7 @@ def test_truncated_and_flipped_bytes_are_refused() -> None:
         assert same(restored, STATE)  # a bit that stands for nothing
 
 
+@settings(deadline=None)
 @given(INCIDENTS)
 def test_incidents_as_text(incident: Incident) -> None:
     assert read_incident(write_incident(incident)) == incident
