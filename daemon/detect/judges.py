@@ -101,8 +101,7 @@ class DetectorJudge:
 
     def learning(self) -> str:
         """What it still needs, in words; empty once it judges."""
-        need = self._learner.need
-        return "" if self._learner.ready else f"{self.name} learning, {need.rows_seen} of {need.rows_needed} rows"
+        return self._learner.waiting()
 
     def interrupt(self, at_ns: int) -> list[Event]:
         """Ends what lasts, after a gap in the data."""

@@ -13,13 +13,15 @@ from collectors.wire import decode_layout, encode_layout
 from daemon.settings import LearningSettings, Settings
 from detectors.calibration import Calibration
 from detectors.finding import Detector, Need, Scores
+from detectors.wording import lasting
 
 log = logging.getLogger(__name__)
 
 
 class Learner:
-    """Gathers normal rows of one layout, then fits and calibrates; begins anew for columns that appear later.
+    """Gathers normal rows of one layout, then fits and calibrates.
 
+    Where columns appear later, it gathers again and fits anew; until then it judges the columns it knows.
     Rows that break a rule, are muted or are covered by an alarm are left out by the caller, so that no incident is learned
     as normal.
     """
@@ -34,6 +36,9 @@ class Learner:
         self._history: list[Frame] = []
         self._rows = 0
         self._announced = False
+        self._fitted_keys: frozenset[str] = frozenset()
+        self._digest = ""
+        self._grown = False  # the layout has columns that the model does not know
         self.fitted_ns = 0
 
     @property
@@ -48,9 +53,9 @@ class Learner:
 
     def learn(self, frame: Frame, normal: NDArray[np.bool_]) -> None:
         """Takes in the normal rows of a frame; fits once there are enough."""
-        if self._history and self._history[0].layout.digest != frame.layout.digest:
-            self._restart(frame.layout)
-        if self.ready and not self._refit_rows:
+        if frame.layout.digest != self._digest:
+            self._adopt(frame.layout)
+        if self.ready and not self._refit_rows and not self._grown:
             return
         if not self._announced:
             log.info("learning source=%s detector=%s rows_needed=%d", self._source, self.detector.name, self._rows_needed)
@@ -59,7 +64,8 @@ class Learner:
         if len(kept):
             self._history.append(kept)
             self._rows += len(kept)
-        if self._rows >= (self._refit_rows if self.ready else self._rows_needed):
+        enough = self._refit_rows if self.ready and not self._grown else self._rows_needed
+        if self._rows >= enough:
             self._fit()
 
     def score(self, frame: Frame) -> Scores:
@@ -73,6 +79,9 @@ class Learner:
             "model": self.detector.state() if self.ready else None,
             "calibration": self.calibration.state() if self.calibration is not None else None,
             "fitted_ns": self.fitted_ns,
+            "fitted_keys": sorted(self._fitted_keys),
+            "digest": self._digest,
+            "grown": self._grown,
             "rows": self._rows,
             "history": None if history is None else _frame_state(history),
         }
@@ -85,13 +94,27 @@ class Learner:
             self.calibration.restore(state["calibration"])
         self.fitted_ns, self._rows = int(state["fitted_ns"]), int(state["rows"])
         self._history = [] if state["history"] is None else [_frame_of(state["history"])]
-        self._announced = self._rows > 0
+        self._fitted_keys = frozenset(state["fitted_keys"])
+        self._digest, self._grown = str(state["digest"]), bool(state["grown"])
+        self._announced = self._rows > 0 or self.ready
 
-    def _restart(self, layout: Layout) -> None:
-        """The layout has changed: what was gathered does not fit any more; what was learned stays, by key."""
-        log.info(
-            "layout changed source=%s detector=%s columns=%d rows_dropped=%d", self._source, self.detector.name, layout.width, self._rows
-        )
+    def waiting(self) -> str:
+        """What it still needs and when it will begin, in words; empty once it judges."""
+        if self.ready:
+            return ""
+        text = f"{self.detector.name} learning, {self._rows} of {self._rows_needed} rows"
+        if self._rows < 2:
+            return text
+        first_ns, last_ns = int(self._history[0].time_ns[0]), int(self._history[-1].time_ns[-1])
+        left_s = (last_ns - first_ns) / 1e9 / (self._rows - 1) * (self._rows_needed - self._rows)
+        return f"{text}, begins in {lasting(left_s)}"
+
+    def _adopt(self, layout: Layout) -> None:
+        """Another layout: rows gathered so far do not fit any more; what was learned stays, by key, until it is learned anew."""
+        if self._rows:
+            log.info("layout changed source=%s detector=%s rows_dropped=%d", self._source, self.detector.name, self._rows)
+        self._digest = layout.digest
+        self._grown = self.ready and not self._fitted_keys.issuperset(layout.keys)
         self._history, self._rows = [], 0
 
     def _fit(self) -> None:
@@ -102,6 +125,7 @@ class Learner:
         scores = self.detector.score(later)
         self.calibration = Calibration().fit(scores, later.time_ns)
         self.fitted_ns = int(history.time_ns[-1])
+        self._fitted_keys, self._grown = self._fitted_keys.union(history.layout.keys), False
         log.info("fitted source=%s detector=%s rows=%d held_back=%d", self._source, self.detector.name, len(earlier), held_back)
         self._history, self._rows = [], 0
 
