@@ -33,6 +33,10 @@ Array = NDArray[np.float64]
 EXCUSED = (Quality.RAMPING, Quality.MUTED)
 
 
+STUCK_RATIO_LEAST = 5.0
+"""A run without a change is nothing yet until it is this many times the longest that was seen: lengths of runs have heavy tails."""
+
+
 class ChannelHealthOptions(SelectionOptions):
     """Options of the detector `channel_health`."""
 
@@ -134,7 +138,8 @@ class ChannelHealthDetector:
             return Scores(bound.units, np.empty((0, len(bound.units))))
         gap, run, absent, excused = self._follow(frame, bound)
         silent = np.where(excused, np.nan, gap / self._liveness.gap_ns[bound.position])
-        stuck = np.where(absent, np.nan, run / self._liveness.run_rows[bound.position])[:, bound.stuck]
+        runs = run / self._liveness.run_rows[bound.position]
+        stuck = np.where(absent, np.nan, np.where(runs < STUCK_RATIO_LEAST, 0.0, runs))[:, bound.stuck]
         maps = [column for view in bound.maps for column in self._map_scores(frame, view)]
         return Scores(bound.units, np.concatenate([silent, stuck, *maps], axis=1))
 

@@ -75,9 +75,7 @@ class Correlator:
             return self._open(finding, at_ns) if SEVERITIES.index(finding.severity) >= self._opens_at else []
         first, *others = sorted(joined, key=lambda o: (o.incident.opened_ns, o.incident.id))
         merged = [self._merge(other, first.incident.id, at_ns) for other in others]
-        started_ns = min(o.incident.started_ns for o in joined)
-        whole = replace(first, incident=replace(first.incident, started_ns=started_ns))
-        whole = self._with(whole, [f for o in others for f in o.findings.values()])
+        whole = self._with(first, [f for o in others for f in o.findings.values()])
         return [*merged, *self._update(whole, finding, at_ns)]
 
     def label(self, label: Label) -> list[Incident]:
@@ -199,7 +197,7 @@ class Correlator:
             victims=victims,
             detectors=tuple(sorted({name for f in ordered for name in f.detectors})),
             findings=tuple(whole.findings)[:MAX_FINDINGS],
-            started_ns=min(before.started_ns, *(f.since_ns for f in ordered)),
+            started_ns=min(f.since_ns for f in ordered),
             updated_ns=at_ns,
         )
 
