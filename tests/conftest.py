@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.kafka_broker", "tests.bus"]
+pytest_plugins = ["tests.kafka_broker", "tests.postgresql_server", "tests.bus"]
 
 REQUIRE_ALL = os.environ.get("CI") == "true" or os.environ.get("SHIFTWATCH_REQUIRE_ALL") == "1"
 

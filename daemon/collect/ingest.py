@@ -44,8 +44,14 @@ class Ingest:
     its block: read twice after a crash, it is recognised. Publish with the source as key, so that its order holds.
     """
 
-    def __init__(self, bus: Bus, publishers: Mapping[str, Publisher], places: Mapping[str, str], clock: Clock) -> None:
-        """`publishers`: those of the configured sources, which are told that their source is alive; `places`: where they lie."""
+    def __init__(
+        self, bus: Bus, publishers: Mapping[str, Publisher], places: Mapping[str, str], clock: Clock, *, epoch: int = INGEST_EPOCH
+    ) -> None:
+        """`publishers`: those of the configured sources, which are told that their source is alive; `places`: where they lie.
+
+        A bus whose offsets begin anew with each process needs another `epoch` each time.
+        """
+        self._epoch = epoch
         self._bus = bus
         self._clock = clock
         self._configured = publishers
@@ -89,7 +95,7 @@ class Ingest:
 
     def _publisher(self, source: str) -> Publisher:
         if source not in self._publishers:
-            self._publishers[source] = Publisher(self._bus, source, "frames", INGEST_EPOCH, self._clock.now_ns)
+            self._publishers[source] = Publisher(self._bus, source, "frames", self._epoch, self._clock.now_ns)
         return self._publishers[source]
 
     def _revoked(self, _partitions: frozenset[TopicPartition]) -> None:

@@ -15,7 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from daemon import metrics
 from daemon.bus.bus import Bus
 from daemon.clock import Clock
-from daemon.collect.ingest import Ingest
+from daemon.collect.ingest import INGEST_EPOCH, Ingest
 from daemon.collect.publisher import Publisher
 from daemon.collect.source import Source, open_source
 from daemon.settings import Settings
@@ -46,7 +46,7 @@ class CollectStage:
                 opened.callback(source.close)
                 self._sources.append(source)
             places = {name: section.place or settings.experiment for name, section in settings.source.items()}
-            self._ingest = Ingest(bus, publishers, places, clock)
+            self._ingest = Ingest(bus, publishers, places, clock, epoch=epoch if settings.bus.driver == "memory" else INGEST_EPOCH)
             opened.callback(self._ingest.close)
             self._scheduler = _scheduler(len(self._sources) + 2)
             self._opened = opened.pop_all()

@@ -103,6 +103,8 @@ class Console:
         if fault is not None and fault.stop_ns is not None:
             since = f"{_duration((incident.resolved_ns - fault.stop_ns) / 1e9)} after repair  "
         self._line(incident.resolved_ns, "cleared", f"{since}{incident.sentence}", record)
+        if said.get("victims") and not self._as_json:
+            self._wrapped(_INDENT, f"One incident with what it caused: {', '.join(said['victims'])}")
 
     def _line(self, time_ns: int, word: str, text: str, record: dict[str, Any], colour: str | None = None) -> None:
         if self._as_json:

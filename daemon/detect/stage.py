@@ -180,11 +180,18 @@ class DetectStage:
         return all(self._condition_progress.get(source, 0) >= newest_ns for source in self._expected)
 
     def _judge(self, partition: int, block: Block) -> None:
+        """Raises WireError where a detector fails on the block: it is set aside, and the stream goes on with the next one."""
         stream = block.identity.stream
         watch = self._watches[partition].get(stream)
         if watch is None:
             watch = self._watches[partition][stream] = StreamWatch(stream, self._settings)
-        for report in watch.judge(block, self._conditions):
+        try:
+            reports = watch.judge(block, self._conditions)
+        except Exception as error:
+            log.error("block could not be judged stream=%s", stream, exc_info=True)
+            metrics.STAGE_ERRORS.labels(stage=self.name).inc()
+            raise WireError(f"could not be judged: {type(error).__name__}: {error}") from error
+        for report in reports:
             self._bus.publish("findings", stream, messages.encode(report))
         self._bus.publish("findings", stream, messages.encode(Progress(stream, watch.progress_ns)))
 

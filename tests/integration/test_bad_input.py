@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import uproot
 
+from collectors.frame import Frame
+from detectors.finding import Breaches
+from detectors.limits import LimitsRule
 from tests.integration.embedded import Embedded
 
 Start = Callable[[str], Embedded]
@@ -204,3 +207,22 @@ def test_a_source_that_dies_and_comes_back(start: Start, tmp_path: Path) -> None
     write_hv(daemon, tmp_path, ch0=5)
     daemon.run()
     assert not daemon.open_conditions()
+
+
+def test_a_detector_that_fails_on_a_block(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = LimitsRule.judge
+
+    def superstitious(rule: LimitsRule, frame: Frame) -> Breaches:
+        if 13 in frame.values:
+            raise ZeroDivisionError("thirteen")
+        return judge(rule, frame)
+
+    monkeypatch.setattr(LimitsRule, "judge", superstitious)
+    daemon = start(PROMETHEUS + LIMITS)
+    for volts in (5, 13, 200):
+        write_hv(daemon, tmp_path, ch0=volts)
+        daemon.run()
+
+    (letter,) = daemon.dead_letters()
+    assert "ZeroDivisionError: thirteen" in letter.reason
+    assert list(daemon.open_conditions()) == ["too_high"], "the next block is judged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -105,6 +106,7 @@ class Plant:
             process.wait(30)
         self.bus.close()
         self.store.close()
+        gc.collect()
 
     def feed(self, pause_s: float) -> None:
         """Publishes all rows of all sources in order of time, ten rows a block, with faults that overlap between sources."""
