@@ -80,6 +80,7 @@ class Decoder:
         self._is_ramping: dict[Ramp, bool] = {}
         self._standing: dict[int, tuple[float, Quality]] = {}
         self._problems: dict[int, str] = {}
+        self._lost_ns: dict[int, int] = {}
 
     def decode(self, layout: Layout, events: Iterable[Event]) -> tuple[Updates, list[Rejected]]:
         """The updates, and a rejection for each channel that has come to send what cannot be used."""
@@ -96,6 +97,10 @@ class Decoder:
             elif event.value is not None:
                 self._problems.pop(event.column, None)
             time_ns = event.time_ns if event.time_ns >= EARLIEST_NS else event.arrived_ns
+            if event.value is None:
+                self._lost_ns[event.column] = time_ns
+            elif time_ns <= self._lost_ns.pop(event.column, 0):
+                time_ns = event.arrived_ns  # it did not change while the channel was lost, and it holds again from now on
             if event.column in self._by_reading:
                 self._standing[event.column] = value, quality
                 quality = self._ramp_quality(event.column, quality)

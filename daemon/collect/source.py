@@ -69,8 +69,18 @@ class Source:
 
     def frames(self) -> Iterator[Frame]:
         """All that a finite collector yields, as intervals; what is rejected goes to the dead letters. Raises CollectError."""
+        newest_ns = 0
         for item in self._collector.collect():
             yield from self._prepared(item)
+            if isinstance(item, Updates) and len(item):
+                newest_ns = max(newest_ns, int(item.time_ns.max()))
+                yield from self._aligned(newest_ns)
+        if newest_ns:  # the last readings stand at the tick after them
+            yield from self._aligned(newest_ns + int(self.settings.period_s * 1e9) - 1)
+
+    def _aligned(self, until_ns: int) -> Iterator[Frame]:
+        for frame in self._aligner.until(until_ns):
+            yield self._differenced(frame)
 
     def close(self) -> None:
         """Ends the collector."""

@@ -191,6 +191,8 @@ class DetectStage:
             log.error("block could not be judged stream=%s", stream, exc_info=True)
             metrics.STAGE_ERRORS.labels(stage=self.name).inc()
             raise WireError(f"could not be judged: {type(error).__name__}: {error}") from error
+        if reports and not self._bus_outlives_us:
+            self._unsaved = SAVE_EVERY_BLOCKS  # a new process could not read again what led to them
         for report in reports:
             self._bus.publish("findings", stream, messages.encode(report))
         self._bus.publish("findings", stream, messages.encode(Progress(stream, watch.progress_ns)))

@@ -93,3 +93,13 @@ def test_any_messages_become_updates(events: list[Event]) -> None:
     assert not np.isinf(updates.value).any()
     good = updates.quality == Quality.GOOD
     assert np.isfinite(updates.value[good]).all()
+
+
+def test_a_channel_that_comes_back_unchanged_is_good_again() -> None:
+    """After a reconnection the server repeats the value with the time at which it was set, before the connection was lost."""
+    second = 1_700_000_000_000_000_000
+    events = [Event(0, 5.0, second, second), Event(0, None, second + 60, second + 60), Event(0, 5.0, second, second + 90)]
+    updates, rejected = Decoder(()).decode(LAYOUT, events)
+    assert not rejected
+    newest = int(np.argmax(updates.time_ns))
+    assert (updates.value[newest], updates.quality[newest]) == (5.0, Quality.GOOD)
