@@ -2,8 +2,8 @@
 
 - *silent*: readings (or entries of a histogram) have stopped. Score: time since the last one over the longest time that is
   usual; more than 1 has not been seen before.
-- *stuck*: a reading does not change any more. Score: rows without a change over the longest run that is usual. Channels that
-  are naturally constant are not judged.
+- *stuck*: a reading does not change any more. Score: rows without a change over the longest run that is usual, 0 up to a few
+  times that. Channels that are naturally constant are not judged.
 - *dead_region*, *hot_channel*: see `detectors.occupancy`. Score: -log10 of the chance of such a region or cell anywhere on the
   map. Intervals with too few entries cannot be judged.
 """

@@ -112,7 +112,8 @@ def _run(settings: Settings, pace: float | None, *, as_json: bool, keep_topics: 
     for incident in found:
         click.echo(lines(incident, settings.zone))
     click.echo(
-        f"{len(found)} incidents in {done.rows} rows, {(done.last_ns - done.first_ns) / 3.6e12:.1f} h of data, in {done.seconds:.1f} s."
+        f"{len(found)} {'incident' if len(found) == 1 else 'incidents'} in {done.rows} rows, "
+        f"{(done.last_ns - done.first_ns) / 3.6e12:.1f} h of data, in {done.seconds:.1f} s."
     )
 
 
