@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.records import Incident, Label
+from daemon.records import Incident, Label, Plan
 from detectors.finding import Finding
 
 MAX_DEAD_PAYLOAD_BYTES = 64_000
@@ -29,12 +29,14 @@ class MessageError(ValueError):
 class FindingReport:
     """What a detect stage says of a finding at an event time: it was raised, changed or cleared.
 
-    `at_ns` rises within a stream and lies beyond the progress reported before, so that a repeat is recognised.
+    `at_ns` rises within a stream and lies beyond the progress reported before, so that a repeat is recognised. `figure` is
+    the picture of its evidence as `detectors.figure.encode` gives it, "" where there is none.
     """
 
     stream: str
     at_ns: int
     finding: Finding
+    figure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,23 @@ class DeadLetter:
         return cls(time_ns, origin, subject, reason[:2000], base64.b64encode(payload[:MAX_DEAD_PAYLOAD_BYTES]).decode())
 
 
-Message = FindingReport | Progress | DeadLetter | Incident | Label
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """How a stage of a process is, every few seconds of wall time: what the page and `shiftwatch status` show.
+
+    `process` is host and process id; `status` what the stage says of itself.
+    """
+
+    process: str
+    stage: str
+    time_ns: int
+    status: dict[str, Any]
 
 
-_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in (FindingReport, Progress, DeadLetter, Incident, Label)}
+Message = FindingReport | Progress | DeadLetter | Incident | Label | Plan | StageStatus
+
+
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in (FindingReport, Progress, DeadLetter, Incident, Label, Plan, StageStatus)}
 
 
 @cache

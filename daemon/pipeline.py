@@ -1,6 +1,10 @@
 """The whole flow on one page.
 
     collect --frames, conditions, layouts--> detect --findings--> correlate --incidents--> notify --> people
+                                                 ^                    |  ^
+                                                 findings    incidents|  |feedback
+                                                 |                    v  |
+                                      plans <-- optimize <------------+  web (the page), buttons
 
 Every arrow is a topic of the bus. Each stage can run in a process of its own (`shiftwatch run --stage detect`); with the
 memory bus all run in one. A stage reads, works, writes, and only then commits what it has read.
@@ -17,23 +21,39 @@ from daemon.collect.stage import CollectStage
 from daemon.correlate.knowledge import Knowledge
 from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
-from daemon.notify.stage import NotifyStage, Receiver
+from daemon.notify.building import build_receivers
+from daemon.notify.receiver import Receiver
+from daemon.notify.stage import NotifyStage
 from daemon.runner import Stage
 from daemon.settings import ConfigurationError, Settings, detector_settings
 from daemon.store.store import Store
 
-STAGES = ("collect", "detect", "correlate", "notify")
+STAGES = ("collect", "detect", "correlate", "optimize", "notify", "web")
 """In the order of the flow; stopped in this order too, so that what was collected is still judged and told."""
 
 
-def builders(settings: Settings, bus: Bus, store: Store, clock: Clock, receivers: Sequence[Receiver]) -> Mapping[str, Callable[[], Stage]]:
-    """How each stage is built, by name; built anew after a failure."""
+def builders(settings: Settings, bus: Bus, store: Store, clock: Clock, console: Sequence[Receiver]) -> Mapping[str, Callable[[], Stage]]:
+    """How each stage is built, by name; built anew after a failure. `console`: receivers besides those of the configuration."""
     return {
         "collect": lambda: CollectStage(settings, bus, clock),
         "detect": lambda: DetectStage(settings, bus, store),
         "correlate": lambda: CorrelateStage(settings, bus, store, knowledge_of(settings)),
-        "notify": lambda: NotifyStage(bus, store, receivers),
+        "optimize": lambda: _optimize(settings, bus, store, clock),
+        "notify": lambda: NotifyStage(bus, store, [*console, *build_receivers(settings, bus, store, clock)], now_ns=clock.now_ns),
+        "web": lambda: _web(settings, bus, store, clock),
     }
+
+
+def _optimize(settings: Settings, bus: Bus, store: Store, clock: Clock) -> Stage:
+    from daemon.optimizer.stage import OptimizeStage  # noqa: PLC0415 - imported only where a cluster is configured
+
+    return OptimizeStage(settings, bus, store, clock)
+
+
+def _web(settings: Settings, bus: Bus, store: Store, clock: Clock) -> Stage:
+    from daemon.web.stage import WebStage  # noqa: PLC0415 - FastAPI is imported only where the page is served
+
+    return WebStage(settings, bus, store, clock)
 
 
 def open_bus(settings: Settings) -> Bus:
@@ -71,6 +91,12 @@ def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in STAGES]
     if unknown:
         raise ConfigurationError(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
-    if names and settings.bus.driver == "memory" and set(names) != set(STAGES):
+    off = {"optimize": not settings.optimizer.cluster, "web": not settings.web.enabled}
+    idle = [name for name in names if off.get(name)]
+    if idle:
+        missing = {"optimize": "optimizer.cluster names no cluster", "web": "web.enabled is false"}
+        raise ConfigurationError(f"stage {idle[0]} has nothing to do: {missing[idle[0]]}")
+    running = tuple(name for name in STAGES if not off.get(name))
+    if names and settings.bus.driver == "memory" and set(names) != set(running):
         raise ConfigurationError("single stages need a bus that other processes can reach: set bus.driver to kafka")
-    return tuple(name for name in STAGES if not names or name in names)
+    return tuple(name for name in running if not names or name in names)

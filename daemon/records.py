@@ -41,7 +41,9 @@ class Incident:
 
     The id is stable over restarts and replays: it is made of the finding that opened it. `revision` grows with every
     change; a receiver that has seen a revision needs no older one. Event time throughout, ns since 1970, UTC.
-    `merged_into` names the incident that took this one over, once both turned out to have one cause.
+    `merged_into` names the incident that took this one over, once both turned out to have one cause. `reading` is what the
+    cause showed last, with its unit ("IMon 12.3 uA instead of 4.1 uA"); `cause_finding` is the key of the finding whose
+    picture comes first. `silenced_until_ns`: until then receivers stay quiet about it.
     """
 
     id: str
@@ -68,6 +70,13 @@ class Incident:
     merged_into: str = ""
     reason: str = ""
     timeline: tuple[TimelineEntry, ...] = ()
+    reading: str = ""
+    cause_finding: str = ""
+    silenced_until_ns: int | None = None
+
+    def silenced(self, at_ns: int) -> bool:
+        """Whether somebody asked for quiet about it until later than `at_ns`."""
+        return self.silenced_until_ns is not None and at_ns < self.silenced_until_ns
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints: the fields that scripts rely on."""
@@ -89,20 +98,30 @@ class Incident:
             "decision": self.decision,
             "runbook": self.runbook,
             "owner": self.owner,
+            "reading": self.reading,
+            "silenced_until": iso(self.silenced_until_ns),
         }
 
 
 class LabelKind(StrEnum):
-    """What a person says of an incident."""
+    """What a person says of an incident: I am on it; it is real; it is nothing; not now; it is over.
+
+    Not a problem and resolve end it: what lasts of it opens no incident any more, only what begins anew does.
+    """
 
     ACKNOWLEDGE = "acknowledge"
     REAL = "real"
     NOT_A_PROBLEM = "not_a_problem"
+    SILENCE = "silence"
+    RESOLVE = "resolve"
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One thing a person said of an incident, at a time. `key` makes it the same label when it arrives twice."""
+    """One thing a person said of an incident, at a time. `key` makes it the same label when it arrives twice.
+
+    `until_ns` is that of a silence.
+    """
 
     key: str
     incident: str
@@ -110,18 +129,62 @@ class Label:
     who: str
     time_ns: int
     comment: str = ""
+    until_ns: int | None = None
+
+
+class PlanState(StrEnum):
+    """Proposed; active once it was carried out (by the daemon or by a person); ended: undone, withdrawn or expired."""
+
+    PROPOSED = "proposed"
+    ACTIVE = "active"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the optimizer proposes: actions in order, the gain expected of them with its interval, and how to undo them."""
+    """What the optimizer proposes: actions in order, the gain expected of them with its interval, and how to undo them.
+
+    kind: "drain" or "order"; subject: the node, or the name of the policy. The actions are commands of the cluster as a person would
+    type them. `why` is a sentence; `incident` the incident that it was made for ("" for none); `outcome` what became of it.
+    """
 
     key: str
+    kind: str
+    cluster: str
+    subject: str
+    place: str
+    state: PlanState
     actions: tuple[str, ...]
+    undo: tuple[str, ...]
+    why: str
     expected_gain: float
     gain_low: float
     gain_high: float
     gain_unit: str
     made_ns: int
     valid_until_ns: int
-    undo: tuple[str, ...]
+    changed_ns: int
+    acted: bool = False
+    incident: str = ""
+    outcome: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "key": self.key,
+            "kind": self.kind,
+            "cluster": self.cluster,
+            "subject": self.subject,
+            "place": self.place,
+            "state": str(self.state),
+            "actions": list(self.actions),
+            "undo": list(self.undo),
+            "why": self.why,
+            "gain": {"expected": self.expected_gain, "low": self.gain_low, "high": self.gain_high, "unit": self.gain_unit},
+            "made": iso(self.made_ns),
+            "valid_until": iso(self.valid_until_ns),
+            "changed": iso(self.changed_ns),
+            "acted": self.acted,
+            "incident": self.incident,
+            "outcome": self.outcome,
+        }

@@ -16,7 +16,8 @@ from daemon.collect.publisher import Publisher
 from daemon.collect.source import Source, open_source
 from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
-from daemon.notify.stage import NotifyStage, Receiver
+from daemon.notify.receiver import Receiver
+from daemon.notify.stage import NotifyStage
 from daemon.pipeline import knowledge_of
 from daemon.runner import Stage
 from daemon.settings import Settings

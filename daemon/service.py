@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import sdnotify
-
-from daemon import metrics, plugins
-from daemon.bus.bus import Bus
-from daemon.notify.stage import Receiver
+from daemon import messages, metrics, plugins
+from daemon.bus.bus import Bus, BusError
+from daemon.messages import StageStatus
+from daemon.notify.receiver import Receiver
 from daemon.pipeline import builders, check_stages, open_bus, open_clock
 from daemon.runner import STUCK_AFTER_S, StageRunner
 from daemon.settings import ConfigurationError, Settings, load
 from daemon.store.store import Store
+from daemon.supervisor import Supervisor
 from daemon.version import VERSION
 from daemon.web.operations import OperationsServer
 
 log = logging.getLogger(__name__)
 
-WATCHDOG_S = 5.0
+STATUS_EVERY_S = 5.0
+"""Wall seconds between messages that say how each stage is."""
 
 
 class Service:
     """Runs the stages of a configuration until it is told to stop."""
 
-    def __init__(self, settings: Settings, stages: Sequence[str], receivers: Sequence[Receiver], config: Path | None = None) -> None:
+    def __init__(self, settings: Settings, stages: Sequence[str], console: Sequence[Receiver], config: Path | None = None) -> None:
+        """`console`: receivers besides those of the configuration."""
         self._settings = settings
         self._names = check_stages(settings, stages)
-        self._receivers = receivers
+        self._console = console
         self._config = config
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._runners: list[StageRunner] = []
-        self._notifier = sdnotify.SystemdNotifier()
+        self._supervisor = Supervisor()
         self._started_s = time.time()
+        self._process = f"{socket.gethostname()}/{os.getpid()}"
+        self._status_due_s = 0.0
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Raises what cannot be mended by trying again: configuration, store, bus, port."""
@@ -68,7 +75,7 @@ class Service:
         self._reload.clear()
         settings = self._settings
         store, bus = Store(settings.store.resolve()), open_bus(settings)
-        made = builders(settings, bus, store, open_clock(settings), self._receivers)
+        made = builders(settings, bus, store, open_clock(settings), self._console)
         self._runners = [StageRunner(name, made[name]) for name in self._names]
         log.info(
             "started version=%s config=%s stages=%s sources=%s detectors=%s bus=%s store=%s http=%s",
@@ -83,21 +90,43 @@ class Service:
         )
         for runner in reversed(self._runners):  # readers before writers
             runner.start()
-        self._notifier.notify("READY=1")
+        self._supervisor.ready(self._summary())
         while not (self._stop.is_set() or self._reload.is_set()):
             self._stop.wait(0.2) if self._beat() else self._stop.wait(1.0)
-        self._notifier.notify("RELOADING=1" if self._reload.is_set() else "STOPPING=1")
+            self._tell_status(bus)
+        self._supervisor.reloading() if self._reload.is_set() else self._supervisor.stopping()
         self._wind_down(bus, store)
 
     def _beat(self) -> bool:
         """Feeds systemd's watchdog as long as every stage comes round."""
         live = not self._not_live()
-        if live and time.monotonic() % WATCHDOG_S < 0.3:
-            self._notifier.notify("WATCHDOG=1")
+        if live:
+            self._supervisor.feed()
+        self._supervisor.status(self._summary())
         return live
 
+    def _summary(self) -> str:
+        """How the stages are, in a line for `systemctl status`."""
+        troubles = self._not_live() + [f"{r.name}: {r.error}" for r in self._runners if r.error]
+        return "; ".join(troubles) or f"running {', '.join(self._names)}"
+
+    def _tell_status(self, bus: Bus) -> None:
+        """Says on the bus how each stage is, for the page and whoever else asks; nobody waits for it."""
+        if time.monotonic() < self._status_due_s:
+            return
+        self._status_due_s = time.monotonic() + STATUS_EVERY_S
+        with suppress(BusError):  # the bus cannot be reached: the stages say so themselves
+            for entry in self._stage_statuses():
+                status = StageStatus(self._process, entry["stage"], time.time_ns(), entry)
+                bus.publish("state", f"{self._process}/{status.stage}", messages.encode(status))
+            bus.flush(1.0)
+
     def _wind_down(self, bus: Bus, store: Store) -> None:
-        ended = [runner.stop() for runner in self._runners]
+        ended = []
+        for runner in self._runners:
+            ended.append(runner.stop())
+            if ended[-1]:
+                self._supervisor.feed()
         bus.close()
         store.close()
         log.info("stopped stages=%s clean=%s state=saved", ",".join(self._names), all(ended))
@@ -117,6 +146,8 @@ class Service:
         except ConfigurationError as error:
             for line in str(error).splitlines():
                 log.error("reload refused reason=%r", line)
+            self._supervisor.reloading()  # who asked through systemd waits for an answer
+            self._supervisor.ready(self._summary())
             return
         log.info("reloading config=%s", self._config)
         self._reload.set()
@@ -130,7 +161,15 @@ class Service:
 
     def status(self) -> dict[str, Any]:
         """What `shiftwatch status` shows of this process."""
-        stages = [
+        return {
+            "version": VERSION,
+            "uptime_s": round(time.time() - self._started_s, 1),
+            "budget_per_day": self._settings.false_alarms_per_day,
+            "stages": self._stage_statuses(),
+        }
+
+    def _stage_statuses(self) -> list[dict[str, Any]]:
+        return [
             {
                 "stage": r.name,
                 "state": "failing" if r.error else "running" if r.stage else "starting",
@@ -140,9 +179,3 @@ class Service:
             | (r.stage.status() if r.stage is not None and hasattr(r.stage, "status") else {})
             for r in self._runners
         ]
-        return {
-            "version": VERSION,
-            "uptime_s": round(time.time() - self._started_s, 1),
-            "budget_per_day": self._settings.false_alarms_per_day,
-            "stages": stages,
-        }

@@ -14,6 +14,8 @@ from collectors.collector import Options
 from daemon import plugins
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.memory import MemoryOptions
+from daemon.optimizer.settings import OptimizerSettings
+from daemon.web.settings import WebSettings
 
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
@@ -80,6 +82,14 @@ class ClockSettings(Section):
     speed: Positive = 1.0
     origin_wall_ns: int = 0
     origin_data_ns: int = 0
+
+
+class ConditionNames(Section):
+    """Which channels of the sources with the role `conditions` say what every picture and the page's head line show."""
+
+    run: str = "run"
+    lumisection: str = "lumisection"
+    beam_mode: str = "beam_mode"
 
 
 class LearningSettings(Section):
@@ -209,6 +219,21 @@ class SourceSettings(Section):
         return self.silent_after_s or max(3 * self.period_s, 30.0)
 
 
+class ReceiverSettings(Section):
+    """One receiver of incidents: `[receiver.NAME]`; the other keys are its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    receiver: str = ""
+    """The plugin; the section's name by default."""
+    _options: Options = PrivateAttr(default_factory=Options)
+
+    @property
+    def options(self) -> Options:
+        """The receiver's own options, validated."""
+        return self._options
+
+
 class Settings(Section):
     """The whole file."""
 
@@ -223,12 +248,16 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     clock: ClockSettings = ClockSettings()
     learning: LearningSettings = LearningSettings()
+    conditions: ConditionNames = ConditionNames()
     correlation: CorrelationSettings = CorrelationSettings()
     causality: tuple[CausalitySettings, ...] = ()
     decisions: dict[str, str] = {}
     """What to do about a condition, in a sentence; overrides what the detectors suggest."""
     source: dict[Name, SourceSettings] = Field(default_factory=dict)
     detector: dict[Name, DetectorSettings] = Field(default_factory=dict)
+    receiver: dict[Name, ReceiverSettings] = Field(default_factory=dict)
+    web: WebSettings = WebSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
 
     @field_validator("time_zone")
     @classmethod
@@ -281,6 +310,8 @@ def validate(document: Mapping[str, Any], origin: str = "configuration") -> Sett
     named = {d for source in settings.source.values() for d in source.detectors} & set(plugins.names("detectors"))
     for name in sorted(named - settings.detector.keys()):  # without a section: their methods' defaults must do
         problems += _bind(origin, f"detector.{name}", "detectors", name, DetectorSettings())
+    for name, receiver in settings.receiver.items():
+        problems += _bind(origin, f"receiver.{name}", "receivers", receiver.receiver or name, receiver)
     for name, detector in settings.detector.items():
         problems += _bind(origin, f"detector.{name}", "detectors", detector.method or name, detector)
     if problems:
@@ -288,7 +319,7 @@ def validate(document: Mapping[str, Any], origin: str = "configuration") -> Sett
     return settings
 
 
-def _bind(origin: str, path: str, group: str, plugin: str, section: SourceSettings | DetectorSettings) -> list[str]:
+def _bind(origin: str, path: str, group: str, plugin: str, section: SourceSettings | DetectorSettings | ReceiverSettings) -> list[str]:
     """Validates the plugin's own options of a section; lines about what is wrong with them."""
     try:
         model: type[Options] = plugins.load(group, plugin).options_model

@@ -26,6 +26,7 @@ class Topic:
     compacted: bool = False
     retention_s: int = 7 * DAY_S
     history_s: int = 0
+    expires: bool = False
     partitions_fixed: bool = True
 
     def kafka_settings(self, max_record_bytes: int) -> dict[str, str]:
@@ -33,8 +34,9 @@ class Topic:
         settings = {"max.message.bytes": str(max_record_bytes + 48_576)}  # room for the record batch around it
         if not self.compacted:
             return settings | {"cleanup.policy": "delete", "retention.ms": str(self.retention_s * 1000)}
+        forgets = {"cleanup.policy": "compact,delete", "retention.ms": str(self.retention_s * 1000)}
         return settings | {
-            "cleanup.policy": "compact",
+            **(forgets if self.expires else {"cleanup.policy": "compact"}),
             "min.compaction.lag.ms": str(self.history_s * 1000),
             # Only closed segments are compacted: small ones, or a reader that starts late reads a gigabyte of old records.
             "segment.bytes": str(16 * 1024 * 1024),
@@ -51,7 +53,8 @@ def standard_topics(frames_partitions: int = FRAMES_PARTITIONS) -> Mapping[str, 
         Topic("conditions", compacted=True, history_s=7 * DAY_S),
         Topic("findings", retention_s=14 * DAY_S),
         Topic("incidents", compacted=True),
-        Topic("plans", retention_s=14 * DAY_S),
+        Topic("plans", compacted=True),
+        Topic("state", compacted=True, retention_s=DAY_S, expires=True),
         Topic("feedback", retention_s=30 * DAY_S),
         Topic("ingest", partitions=frames_partitions, retention_s=DAY_S, partitions_fixed=False),
         Topic("dead-letters", retention_s=14 * DAY_S),

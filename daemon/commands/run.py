@@ -16,11 +16,20 @@ from daemon.settings import load
 @click.command()
 @config_option
 @click.option(
-    "--stage", "stages", multiple=True, help="Run only this stage (repeatable): collect, detect, correlate, notify. Needs the Kafka bus."
+    "--stage",
+    "stages",
+    multiple=True,
+    help="Run only this stage (repeatable): collect, detect, correlate, optimize, notify, web. Needs the Kafka bus.",
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    envvar="SHIFTWATCH_HTTP_PORT",
+    help="Port of /metrics, /livez and /readyz, instead of http.port: for several processes on one host.",
 )
 @json_option
 @reported
-def run(config_path: Path, stages: tuple[str, ...], *, as_json: bool) -> None:
+def run(config_path: Path, stages: tuple[str, ...], http_port: int | None, *, as_json: bool) -> None:
     """Run the daemon until SIGTERM; SIGHUP reloads the configuration.
 
     Incidents are printed on stdout as they change, logs go to stderr.
@@ -28,5 +37,9 @@ def run(config_path: Path, stages: tuple[str, ...], *, as_json: bool) -> None:
     Example: shiftwatch run -c /etc/shiftwatch.toml --stage collect --stage detect
     """
     settings = load(config_path)
+    if http_port is not None:
+        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": http_port})})
     logs.set_up(settings.log)
-    Service(settings, stages, [ConsoleReceiver(settings.zone, as_json=as_json)], config_path).run()
+    configured = any((section.receiver or name) == "console" for name, section in settings.receiver.items())
+    console = [] if configured and not as_json else [ConsoleReceiver.of(settings.zone, as_json=as_json)]
+    Service(settings, stages, console, config_path).run()

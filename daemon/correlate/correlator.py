@@ -13,12 +13,14 @@ from collectors.frame import digest_of
 from daemon.correlate import words
 from daemon.correlate.grouping import SEVERITIES, Grouping
 from daemon.messages import FindingReport
-from daemon.records import Incident, IncidentState, Label, LabelKind, TimelineEntry
+from daemon.records import Incident, IncidentState, Label, LabelKind, TimelineEntry, iso
 from detectors.finding import Finding, Severity
 
 MAX_ENTRIES = 200
 """Entries of a timeline beyond which the oldest ones of the daemon itself are left out, but for the first."""
 FIRST_ENTRIES = 20
+ENDING = (LabelKind.NOT_A_PROBLEM, LabelKind.RESOLVE)
+"""Labels that end an incident."""
 MAX_PLACES = 1000
 """Places and victims that an incident names one by one; where there are more, it names what contains them."""
 MAX_FINDINGS = 10_000
@@ -84,15 +86,20 @@ class Correlator:
         if holder is None:
             return []
         incident = holder.incident
-        state = incident.state
-        if label.kind is LabelKind.ACKNOWLEDGE and state is IncidentState.OPEN:
-            state = IncidentState.ACKNOWLEDGED
-        said = TimelineEntry(label.time_ns, label.who, f"{label.kind.replace('_', ' ')}{': ' + label.comment if label.comment else ''}")
-        owner = label.who if label.kind is LabelKind.ACKNOWLEDGE else incident.owner
+        said = TimelineEntry(label.time_ns, label.who, _said(label))
         if said in incident.timeline:
             return []  # it has arrived twice
         timeline = _shortened([*incident.timeline, said])
-        changed = replace(incident, state=state, owner=owner, revision=incident.revision + 1, timeline=timeline)
+        changed = replace(incident, revision=incident.revision + 1, timeline=timeline)
+        lasts = incident.state is not IncidentState.RESOLVED
+        if label.kind is LabelKind.ACKNOWLEDGE:
+            changed = replace(changed, state=IncidentState.ACKNOWLEDGED if lasts else incident.state, owner=label.who)
+        elif label.kind is LabelKind.SILENCE and label.until_ns is not None:
+            changed = replace(changed, silenced_until_ns=label.until_ns if label.until_ns > label.time_ns else None)
+        elif label.kind in ENDING and lasts:
+            holder = _ended(holder, label.time_ns)
+            ended_ns = max(label.time_ns, incident.opened_ns)
+            changed = replace(changed, state=IncidentState.RESOLVED, resolved_ns=ended_ns, updated_ns=max(ended_ns, incident.updated_ns))
         self.known[incident.id] = replace(holder, incident=changed)
         return [changed]
 
@@ -143,7 +150,7 @@ class Correlator:
             changed = replace(changed, state=IncidentState.RESOLVED, resolved_ns=at_ns)
         elif lasting and before.state is IncidentState.RESOLVED:
             entries.append(TimelineEntry(at_ns, "shiftwatch", "opened again"))
-            changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None)
+            changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None, silenced_until_ns=None)
         changed = replace(changed, timeline=_shortened(entries))
         self.known[changed.id] = replace(whole, incident=changed)
         return [changed]
@@ -199,6 +206,8 @@ class Correlator:
             findings=tuple(whole.findings)[:MAX_FINDINGS],
             started_ns=min(f.since_ns for f in ordered),
             updated_ns=at_ns,
+            reading=words.reading(cause),
+            cause_finding=cause.key,
         )
 
     def _merge(self, other: Open, into: str, at_ns: int) -> Incident:
@@ -229,6 +238,21 @@ class Correlator:
 def _is_news(finding: Finding, known: Finding) -> bool:
     """Whether a report tells more than what is known; what has cleared stays cleared."""
     return known.cleared_ns is None and (finding.cleared_ns is not None or finding.last_ns > known.last_ns)
+
+
+def _said(label: Label) -> str:
+    """A label as a line of the timeline."""
+    until = f" until {iso(label.until_ns)}" if label.until_ns is not None and label.until_ns > label.time_ns else ""
+    return f"{label.kind.replace('_', ' ')}{until}{': ' + label.comment if label.comment else ''}"
+
+
+def _ended(holder: Open, at_ns: int) -> Open:
+    """The incident with all that lasts of it taken as cleared: the same episodes do not open it again."""
+    findings = {
+        key: finding if finding.cleared_ns is not None else replace(finding, cleared_ns=max(at_ns, finding.last_ns))
+        for key, finding in holder.findings.items()
+    }
+    return replace(holder, findings=findings)
 
 
 def _since(finding: Finding) -> int:

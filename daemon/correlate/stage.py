@@ -13,6 +13,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from sqlalchemy import Connection
+
 from daemon import messages, metrics
 from daemon.bus.bus import Bus, BusError, Record, TopicPartition
 from daemon.correlate.correlator import Correlator, Open
@@ -52,6 +54,7 @@ class CorrelateStage:
             idle_after_ns=None if wait_for_all else int(tuning.idle_after_s * 1e9),
         )
         self._pending: list[FindingReport] = []
+        self._figures: dict[str, str] = {}
         self._offsets: dict[TopicPartition, int] = {}
         self._lease: Lease | None = None
         self._saved_s = 0.0
@@ -152,6 +155,8 @@ class CorrelateStage:
         due = sorted((r for r in self._pending if r.at_ns <= watermark_ns), key=_order)
         self._pending = [r for r in self._pending if r.at_ns > watermark_ns]
         for report in due:
+            if report.figure:
+                self._figures[report.finding.key] = report.figure
             for incident in self._correlator.apply(report):
                 changed[incident.id] = incident
                 if incident.revision == 1:
@@ -176,12 +181,25 @@ class CorrelateStage:
                 self._store.put_incident(connection, incident)
                 dedup = f"{incident.id}/{incident.revision}"
                 self._store.enqueue(connection, "incidents", incident.id, dedup, messages.encode(incident))
+                if incident.merged_into:
+                    self._store.move_figures(connection, incident.id, incident.merged_into)
+            self._keep_figures(connection, changed)
             for label in labels:
                 self._store.put_label(connection, label)
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())
         self._subscription.commit(self._offsets)
         self._saved_s, self._dirty = time.monotonic(), False
         self._count()
+
+    def _keep_figures(self, connection: Connection, changed: Mapping[str, Incident]) -> None:
+        """The pictures of what has become part of an incident; of what opened none there is none to show."""
+        for incident in changed.values():
+            if incident.merged_into:
+                continue
+            keys = sorted(self._figures.keys() & set(incident.findings), key=lambda key: key != incident.cause_finding)
+            for key in keys:
+                self._store.put_figure(connection, incident.id, key, self._figures[key], incident.updated_ns)
+        self._figures.clear()
 
     def _relay(self) -> None:
         """Sends what the outbox holds; a message is forgotten once the bus has acknowledged it."""

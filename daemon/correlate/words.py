@@ -36,6 +36,11 @@ def why(ordered: Sequence[Finding], victims: Sequence[str]) -> str:
     return " ".join(parts)
 
 
+def reading(finding: Finding) -> str:
+    """What a finding showed, with its unit: its first contribution; "" where it names none."""
+    return _reading(finding.evidence.ranked[0]) if finding.evidence.ranked else ""
+
+
 def _reading(contribution: Contribution) -> str:
     if contribution.text:
         return f"{contribution.name} {contribution.text}"

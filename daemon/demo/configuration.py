@@ -37,6 +37,7 @@ class Endpoints:
     epics_port: int
     http_port: int
     daemon_port: int
+    page_port: int = 0
 
 
 def write_configuration(endpoints: Endpoints, origin: ClockOrigin, folder: Path) -> Path:
@@ -51,6 +52,7 @@ def write_configuration(endpoints: Endpoints, origin: ClockOrigin, folder: Path)
         origin_data_ns=origin.data_ns,
         store=json.dumps(f"sqlite:///{folder / DATABASE}"),
         daemon_port=endpoints.daemon_port,
+        page_port=endpoints.page_port,
         root_files=json.dumps(f"{endpoints.dqm_folder}/DQM_*.root"),
         smart_files=json.dumps(f"{endpoints.smart_folder}/*.json"),
         channels_file=json.dumps(str(channels)),

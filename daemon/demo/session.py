@@ -47,6 +47,8 @@ class Session:
         self._daemon_arguments = daemon_arguments or DAEMON_ARGUMENTS
         wall_ns = time.time_ns()
         self._origin = ClockOrigin(wall_ns, wall_ns - int((duration_s + MARGIN_S) * 1e9 * SPEED), SPEED)
+        self.page_url = ""
+        """Where the daemon's page is, once it was started."""
         self.lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
         clock = ["--origin-wall-ns", str(self._origin.wall_ns), "--origin-data-ns", str(self._origin.data_ns)]
         schedule = ["--duration-s", str(duration_s), "--seed", str(seed), "--hold"]
@@ -63,8 +65,9 @@ class Session:
     def start(self, progress: Callable[[str], None] = lambda _: None) -> None:
         """Returns when the daemon has learned what is normal and faults may come; says how far it is. Raises DemoError."""
         ready = self._wait_for_experiment()
-        port = free_port()
-        endpoints = Endpoints(ready["dqm"], ready["smart"], ready["epics_port"], ready["http_port"], port)
+        port, page_port = free_port(), free_port()
+        self.page_url = f"http://127.0.0.1:{page_port}"
+        endpoints = Endpoints(ready["dqm"], ready["smart"], ready["epics_port"], ready["http_port"], port, page_port)
         config = write_configuration(endpoints, self._origin, self._folder)
         daemon = Child(DAEMON, [*self._daemon_arguments, "-c", str(config), "--json"], self._folder / "daemon.log", self.lines)
         self._children.append(daemon)
@@ -188,6 +191,8 @@ def _run(folder: Path, duration_s: float, seed: int, *, as_json: bool, zone: tzi
         with Session(folder, duration_s, seed) as session, _ended_by_signals():
             try:
                 session.start(lambda said: bar.set_description(said[:40]))
+                if not as_json:
+                    write(f"The page: {session.page_url}")
                 for name, event in session.events():
                     _take(console, bar, name, event)
             except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import Any
 from collectors.frame import digest_of
 from daemon import messages
 from daemon.messages import FindingReport
+from detectors.figure import Figure
 from detectors.finding import Certainty, Evidence, Finding, Unit
 
 
@@ -27,6 +28,7 @@ class Event:
     certainty: Certainty = Certainty.SURE
     tail_probability: float | None = None
     reason: str = ""
+    figure: Figure | None = None
 
 
 class FindingBook:

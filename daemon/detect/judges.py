@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from collectors.frame import Frame
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
+from daemon.detect.recent import Recent
 from daemon.detect.thresholds import Thresholds
 from daemon.settings import DetectorSettings, Settings, detector_settings
 from detectors.calibration import Calibration
@@ -26,17 +28,16 @@ class RuleJudge:
         self._rule = rule
         self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
 
-    def judge(self, frame: Frame, muted: NDArray[np.bool_]) -> tuple[list[Event], NDArray[np.bool_]]:
+    def judge(self, frame: Frame, muted: NDArray[np.bool_], recent: Recent) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
         breaches = self._rule.judge(frame)
         judged = breaches.judged & ~muted[:, None]
         bad = breaches.holds & judged
         events = []
         for episode in self._episodes.advance(breaches.units, bad, judged, frame.time_ns, ~muted):
-            evidence = None
-            if episode.cleared_ns is None:
-                evidence = self._rule.explain(frame, episode.row, episode.index)
-            events.append(_event(episode, self.name, evidence=evidence))
+            evidence = self._rule.explain(frame, episode.row, episode.index) if episode.cleared_ns is None else None
+            event = _event(episode, self.name, evidence=evidence)
+            events.append(replace(event, figure=recent.picture(self._rule, frame, episode.row, episode.index)))
         bad_rows = np.asarray(bad.any(axis=1))
         return events, bad_rows
 
@@ -68,8 +69,11 @@ class DetectorJudge:
         self._per_day = share_of_budget(settings)
         self._thresholds: tuple[Calibration, Thresholds] | None = None
 
-    def judge(self, frame: Frame, muted: NDArray[np.bool_], broken: NDArray[np.bool_]) -> list[Event]:
-        """Events; rows that are muted are not judged, and rows that break a rule (`broken`) are not learned from."""
+    def judge(self, frame: Frame, muted: NDArray[np.bool_], broken: NDArray[np.bool_], recent: Recent) -> list[Event]:
+        """Events; rows that are muted are not judged, and rows that break a rule (`broken`) are not learned from.
+
+        `recent` has the rows before too; the frame is its end.
+        """
         if not self._learner.detector.applies(frame.layout):
             return []
         calibration = self._learner.calibration
@@ -89,8 +93,8 @@ class DetectorJudge:
         self._show(surprise, alpha)
         found = self._episodes.advance(scores.units, surprise <= beyond_doubt, judged, frame.time_ns)
         doubtful = self._doubtful.advance(thresholds.doubtful, bad & (surprise > beyond_doubt), judged, frame.time_ns)
-        events = [self._event(frame, episode, tail, "") for episode in found]
-        events += [self._event(frame, episode, tail, thresholds.reason(episode.index)) for episode in doubtful]
+        events = [self._event(frame, episode, tail, "", recent) for episode in found]
+        events += [self._event(frame, episode, tail, thresholds.reason(episode.index), recent) for episode in doubtful]
         self._learner.learn(frame, ~muted & ~broken & ~np.asarray(bad.any(axis=1)))
         return events
 
@@ -118,13 +122,15 @@ class DetectorJudge:
         self._episodes.restore(state["episodes"])
         self._doubtful.restore(state["doubtful"])
 
-    def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], reason: str) -> Event:
+    def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], reason: str, recent: Recent) -> Event:
+        figure = recent.picture(self._learner.detector, frame, episode.row, episode.index)
         if episode.cleared_ns is not None:
-            return _event(episode, self.name)
+            return replace(_event(episode, self.name), figure=figure)
         probability = float(tail[episode.row, episode.index])
         evidence = self._learner.detector.explain(frame, episode.row, episode.index)
         certainty = Certainty.UNSURE if reason else Certainty.LIKELY
-        return _event(episode, self.name, evidence=evidence, certainty=certainty, tail_probability=probability, reason=reason)
+        event = _event(episode, self.name, evidence=evidence, certainty=certainty, tail_probability=probability, reason=reason)
+        return replace(event, figure=figure)
 
     def _show(self, surprise: NDArray[np.float64], alpha: NDArray[np.float64]) -> None:
         """The highest score of the last row for /metrics, such that 1 is the threshold."""

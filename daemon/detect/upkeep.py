@@ -40,6 +40,8 @@ class UpkeepRule:
         self._late_ns = 0
         self._begun_ns = 0
         self._clock_problem = ""
+        self.problem = ""
+        """What the source's last heartbeat said went wrong; "" where nothing did."""
 
     def begin(self, at_ns: int) -> None:
         """A producer was started, perhaps again: while it was down the source may well have been there."""
@@ -70,6 +72,7 @@ class UpkeepRule:
         """
         self._begun_ns = self._begun_ns or at_ns
         if not fresh:
+            self.problem = problem
             self._clock_problem = problem if problem.startswith(CLOCK_PROBLEM) else ""
         silence = self._standing["source_silent"]
         silent_since_ns = max(heard_ns, silence.since_ns if silence.raised_ns else self._begun_ns)
@@ -91,6 +94,7 @@ class UpkeepRule:
             "late_ns": self._late_ns,
             "begun_ns": self._begun_ns,
             "clock_problem": self._clock_problem,
+            "problem": self.problem,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -99,7 +103,7 @@ class UpkeepRule:
         self._names = set(state["names"])
         self._vanished = {name: (int(entry[0]), str(entry[1])) for name, entry in state["vanished"].items()}
         self._late_ns, self._begun_ns = int(state["late_ns"]), int(state["begun_ns"])
-        self._clock_problem = str(state["clock_problem"])
+        self._clock_problem, self.problem = str(state["clock_problem"]), str(state.get("problem", ""))
 
     def _change(self, condition: str, since_ns: int, at_ns: int, problem: str) -> list[Event]:
         standing = self._standing[condition]

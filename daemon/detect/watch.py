@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,11 +14,14 @@ from collectors.conditions import ConditionHistory
 from collectors.frame import Frame, Kind, Layout, Updates
 from collectors.wire import END_OF_STREAM_NS, Block
 from daemon import metrics
-from daemon.detect.findings import FindingBook
+from daemon.conditions import in_words
+from daemon.detect.findings import Event, FindingBook
 from daemon.detect.judges import DetectorJudge, RuleJudge, build_judges
+from daemon.detect.recent import Recent, encoded
 from daemon.detect.upkeep import UpkeepRule
 from daemon.messages import FindingReport
 from daemon.settings import Mute, Settings
+from detectors.figure import with_context
 from detectors.finding import Finding
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ class StreamWatch:
         self._gap_ns = int(self._section.longest_gap_s * 1e9) if self._section is not None else 0
         self._rules, self._detectors = build_judges(self.source, settings)
         self._book = FindingBook(self.source)
+        self._recent = Recent()
+        self._names = settings.conditions
         self.progress_ns = 0
         self._epoch = -1
         self._sequence = -1
@@ -95,7 +101,15 @@ class StreamWatch:
         """A line of `shiftwatch status`."""
         learning = [detector.learning() for detector in self._detectors]
         needs = "; ".join(text for text in learning if text)
-        return {"stream": self.stream, "rows": self._rows, "findings": self._book.active, "state": needs or "watching"}
+        return {
+            "stream": self.stream,
+            "rows": self._rows,
+            "findings": self._book.active,
+            "state": needs or "watching",
+            "last_ns": self._last_row_ns,
+            "problem": self._upkeep.problem,
+            "detectors": [judge.name for judge in self._judges()],
+        }
 
     def _judges(self) -> list[RuleJudge | DetectorJudge]:
         return [*self._rules, *self._detectors]
@@ -139,16 +153,24 @@ class StreamWatch:
     def _judge_rows(self, on_time: Frame, conditions: ConditionHistory) -> list[FindingReport]:
         self._layout = on_time.layout
         self._upkeep.see(on_time.layout, int(on_time.time_ns[-1]))
+        self._recent.take(on_time)
         muted = self._muted(on_time, conditions)
         broken = np.zeros(len(on_time), dtype=bool)
         events = []
         for rule in self._rules:
-            said, bad_rows = rule.judge(on_time, muted)
+            said, bad_rows = rule.judge(on_time, muted, self._recent)
             broken |= bad_rows
             events += said
         for detector in self._detectors:
-            events += detector.judge(on_time, muted, broken)
-        return [self._report(event.at_ns, self._book.take(event)) for event in events]
+            events += detector.judge(on_time, muted, broken, self._recent)
+        return [self._pictured(event, conditions) for event in events]
+
+    def _pictured(self, event: Event, conditions: ConditionHistory) -> FindingReport:
+        """The report of an event with its picture, which says in which run it was taken."""
+        report = self._report(event.at_ns, self._book.take(event))
+        if event.figure is None:
+            return report
+        return replace(report, figure=encoded(with_context(event.figure, in_words(conditions, self._names, event.at_ns))))
 
     def _on_time(self, frame: Frame) -> Frame | None:
         """The rows that are newer than what was judged; the others are counted. None where nothing is left."""

@@ -7,66 +7,53 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from daemon import messages, metrics
 from daemon.bus.bus import Bus, Record, TopicPartition
 from daemon.messages import MessageError
-from daemon.records import Incident, IncidentState
+from daemon.notify.post import Note, Post, essence
+from daemon.notify.quiet import Quiet
+from daemon.notify.receiver import KeepsAlive, Listening, Receiver, ReceiverError, Silencing, Told
+from daemon.records import Incident, IncidentState, Label
 from daemon.store.store import Lease, Store
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-"""How long a receiver that failed is left alone; twice as long after each further failure, up to the second."""
 LOOKED_AT = 1000
 """Newest incidents that are compared with what receivers were told when the stage becomes active."""
-
-
-class ReceiverError(Exception):
-    """A receiver could not be told; the message says why, in one line and without a secret."""
-
-
-class Receiver(Protocol):
-    """Somebody who is told of incidents."""
-
-    name: str
-
-    def tell(self, incident: Incident, reference: str) -> str:
-        """Tells of a change; gets and returns the receiver's own name for the incident ("" before the first time).
-
-        Raises ReceiverError. Whatever else it raises means the same, but only its type is logged.
-        """
-
-
-@dataclass(slots=True)
-class Post:
-    """One receiver with the incidents that it has still to be told of, by id, the oldest first."""
-
-    receiver: Receiver
-    owed: dict[str, Incident] = field(default_factory=dict)
-    noted: set[str] = field(default_factory=set)  # of these the database knows that they are owed
-    pause_s: float = 0.0
-    due_s: float = 0.0
+LASTING = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
 class NotifyStage:
     """Reads incidents, tells receivers, and notes what each was told.
 
     A receiver that fails holds up no other one. What it was not told is noted in the database before the message is
-    committed, so that it is told after a restart too; of several changes meanwhile it is told the last one.
+    committed, so that it is told after a restart too; of several changes meanwhile it is told the last one. That it is
+    being told is noted before, so that one who posts knows when to look whether it was posted already.
     """
 
     name = "notify"
 
-    def __init__(self, bus: Bus, store: Store, receivers: Sequence[Receiver], *, now_s: Callable[[], float] = time.monotonic) -> None:
-        """`now_s` is the clock by which a receiver that failed is tried again."""
+    def __init__(
+        self,
+        bus: Bus,
+        store: Store,
+        receivers: Sequence[Receiver],
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now_ns` is event time, for silences; `now_s` the clock by which a receiver that failed is tried again."""
+        self._bus = bus
         self._store = store
         self._posts = [Post(receiver) for receiver in receivers]
+        self._quiet = Quiet(receivers, now_ns, self._say)
         self._now_s = now_s
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._lease: Lease | None = None
+        self._listening = False
         self._subscription = bus.subscribe(["incidents"], "notify", on_assign=self._assigned, on_revoke=self._revoked)
 
     def step(self, timeout_s: float) -> int:
@@ -74,12 +61,15 @@ class NotifyStage:
         records = self._subscription.poll(timeout_s)
         if self._lease is None:
             return 0
+        self._listen()
         for record in records:
             incident = _incident(record)
             if incident is not None:
                 self._owe_all(incident)
+        self._look_for_silences()
         for post in self._posts:
             self._deliver(post, self._lease)
+            self._keep_alive(post)
         if records:
             self._subscription.commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
         return len(records)
@@ -91,6 +81,19 @@ class NotifyStage:
     def close(self) -> None:
         """Leaves."""
         self._subscription.close()
+        for post in self._posts:
+            post.receiver.close()
+
+    def _listen(self) -> None:
+        """People's answers are taken once the stage is active."""
+        if not self._listening:
+            self._listening = True
+            for post in self._posts:
+                if isinstance(post.receiver, Listening):
+                    post.receiver.listen()
+
+    def _say(self, label: Label) -> None:
+        self._bus.publish("feedback", label.incident, messages.encode(label))
 
     def _owe_all(self, incident: Incident) -> None:
         for post in self._posts:
@@ -101,52 +104,95 @@ class NotifyStage:
         waiting = post.owed.get(incident.id)
         if waiting is not None and waiting.revision >= incident.revision:
             return
-        revision, told = self._store.delivered(incident.id, post.receiver.name)
-        essence = told.partition("\n")[0]
-        if incident.revision <= revision or _essence(incident) == essence or (incident.merged_into and not essence):
+        if post.is_news(incident, self._note(incident, post)):
+            post.owed[incident.id] = incident
+        else:
             post.owed.pop(incident.id, None)  # what was to be told of it meanwhile is over
-            return
-        post.owed[incident.id] = incident
+
+    def _note(self, incident: Incident, post: Post) -> Note:
+        return Note.read(*self._store.delivered(incident.id, post.receiver.name))
+
+    def _look_for_silences(self) -> None:
+        owed = {incident.id: incident for post in self._posts for incident in post.owed.values()}
+        fresh = any(incident_id not in post.noted for post in self._posts for incident_id in post.owed)
+        self._quiet.look(list(owed.values()), self._now_s(), urgent=fresh)
 
     def _deliver(self, post: Post, lease: Lease) -> None:
         """Tells a receiver what it is owed, until it fails; the one that failed comes last the next time."""
-        if self._now_s() >= post.due_s:
+        now_s = self._now_s()
+        if now_s >= post.due_s:
             for incident in list(post.owed.values()):
-                if not self._tell(post, incident, lease):
+                note = self._note(incident, post)
+                if self._is_held(post, incident, note):
+                    self._leave_out(post, incident, note, lease)
+                    continue
+                if post.can_wait(incident, note, now_s):
+                    continue
+                if not self._tell(post, incident, note, lease):
                     break
         for incident in post.owed.values():
             if incident.id not in post.noted:
                 self._note_owed(post, incident, lease)
 
-    def _tell(self, post: Post, incident: Incident, lease: Lease) -> bool:
+    def _is_held(self, post: Post, incident: Incident, note: Note) -> bool:
+        """Quiet: nobody is told of it anew. A message that is already there is kept up to date, and told of the end."""
+        if isinstance(post.receiver, Silencing) or not self._quiet.about(incident):
+            return False
+        known = bool(note.essence) or note.in_doubt
+        return not known or not (post.receiver.details or incident.state is IncidentState.RESOLVED)
+
+    def _leave_out(self, post: Post, incident: Incident, note: Note, lease: Lease) -> None:
+        """What is over before the silence is: nobody needs to hear of it any more."""
+        if incident.state is IncidentState.RESOLVED and not note.essence:
+            del post.owed[incident.id]
+            self._record(post, incident, Note(incident.revision, essence(incident)), lease)
+
+    def _tell(self, post: Post, incident: Incident, note: Note, lease: Lease) -> bool:
         name = post.receiver.name
-        _, told = self._store.delivered(incident.id, name)
         del post.owed[incident.id]
+        self._record(post, replace(incident, revision=note.revision), replace(note, in_doubt=True), lease)
         try:
-            reference = post.receiver.tell(incident, told.partition("\n")[2])
+            reference = post.receiver.tell(incident, Told(note.reference, note.in_doubt))
         except Exception as error:  # noqa: BLE001 - whatever a receiver does wrong must not stop the others
             post.owed[incident.id] = incident
-            post.pause_s = min(max(2 * post.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-            post.due_s = self._now_s() + post.pause_s
-            metrics.DELIVERIES.labels(receiver=name, outcome="failed").inc()
-            reason = str(error) if isinstance(error, ReceiverError) else type(error).__name__
-            log.error("receiver failed receiver=%s incident=%s retry_s=%.0f reason=%r", name, incident.id, post.pause_s, reason)
+            post.noted.add(incident.id)
+            post.failed(self._now_s(), error.retry_after_s if isinstance(error, ReceiverError) else None)
+            self._complain(post, f"incident={incident.id}", error)
             return False
-        post.pause_s, post.due_s = 0.0, 0.0
-        post.noted.discard(incident.id)
+        post.worked(incident, self._now_s())
         metrics.DELIVERIES.labels(receiver=name, outcome="told").inc()
-        self._record(post.receiver, incident, f"{_essence(incident)}\n{reference}", lease)
+        self._record(post, incident, Note(incident.revision, essence(incident), reference), lease)
         return True
+
+    def _complain(self, post: Post, about: str, error: Exception) -> None:
+        name = post.receiver.name
+        metrics.DELIVERIES.labels(receiver=name, outcome="failed").inc()
+        reason = str(error) if isinstance(error, ReceiverError) else type(error).__name__
+        log.error("receiver failed receiver=%s %s retry_s=%.0f reason=%r", name, about, post.due_s - self._now_s(), reason)
+
+    def _keep_alive(self, post: Post) -> None:
+        """Tells a receiver that forgets of all that lasts."""
+        receiver = post.receiver
+        if not isinstance(receiver, KeepsAlive) or self._now_s() < max(post.alive_due_s, post.due_s):
+            return
+        post.alive_due_s = self._now_s() + receiver.keep_alive_s
+        lasting = self._store.incidents(LASTING)
+        self._quiet.look(lasting, self._now_s(), urgent=False)
+        try:
+            receiver.keep_alive(lasting)
+        except Exception as error:  # noqa: BLE001 - as above
+            post.failed(self._now_s(), error.retry_after_s if isinstance(error, ReceiverError) else None)
+            self._complain(post, "keep_alive", error)
 
     def _note_owed(self, post: Post, incident: Incident, lease: Lease) -> None:
         """Leaves a trace of what a receiver was never told at all: an empty essence."""
         if not self._store.delivered(incident.id, post.receiver.name)[1]:
-            self._record(post.receiver, replace(incident, revision=0), "\n", lease)
+            self._record(post, replace(incident, revision=0), Note(), lease)
         post.noted.add(incident.id)
 
-    def _record(self, receiver: Receiver, incident: Incident, told: str, lease: Lease) -> None:
+    def _record(self, post: Post, incident: Incident, note: Note, lease: Lease) -> None:
         with self._store.transaction(lease) as connection:
-            self._store.record_delivery(connection, incident, receiver.name, told, time.time_ns())
+            self._store.record_delivery(connection, incident, post.receiver.name, note.text(), time.time_ns())
 
     def _assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         if partitions:
@@ -166,13 +212,7 @@ class NotifyStage:
         if partitions:
             self._lease = None
             for post in self._posts:
-                post.owed.clear()
-                post.noted.clear()
-
-
-def _essence(incident: Incident) -> str:
-    """What a reader must hear of: another state, severity, cause or owner. All else is detail on the incident's page."""
-    return f"{incident.state}|{incident.severity}|{incident.condition}|{incident.cause_place}|{incident.owner}"
+                post.forget()
 
 
 def _incident(record: Record) -> Incident | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import messages
-from daemon.records import Incident
+from daemon.records import Incident, Plan
 
 _ARRAY = "__array__"
 _NUMBER = "__number__"
@@ -84,3 +84,16 @@ def read_incident(record: str) -> Incident:
     if not isinstance(incident, Incident):
         raise messages.MessageError("record of an incident is something else")
     return incident
+
+
+def write_plan(plan: Plan) -> str:
+    """The plan as text for a column."""
+    return messages.encode(plan).decode()
+
+
+def read_plan(record: str) -> Plan:
+    """The plan of such a text."""
+    plan = messages.decode(record.encode())
+    if not isinstance(plan, Plan):
+        raise messages.MessageError("record of a plan is something else")
+    return plan

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE labels ADD COLUMN until_ns BIGINT",)}
+"""What makes a database of a schema one of the next; new tables are made in any case."""
 
 metadata = MetaData()
 
@@ -48,6 +51,7 @@ labels = Table(
     Column("who", String(200), nullable=False),
     Column("time_ns", BigInteger, nullable=False),
     Column("comment", Text, nullable=False),
+    Column("until_ns", BigInteger),
 )
 
 deliveries = Table(
@@ -59,6 +63,25 @@ deliveries = Table(
     Column("delivered_ns", BigInteger, nullable=False),
     Column("reference", Text, nullable=False),
     comment="What each receiver was last told of each incident; reference: its name at the receiver",
+)
+
+figures = Table(
+    "figures",
+    metadata,
+    Column("finding", String(64), primary_key=True),
+    Column("incident", String(32), nullable=False, index=True),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("figure", Text, nullable=False),
+    comment="Pictures of evidence as detectors.figure encodes them",
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("state", String(16), nullable=False, index=True),
+    Column("made_ns", BigInteger, nullable=False, index=True),
+    Column("record", Text, nullable=False),
 )
 
 outbox = Table(

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 from itertools import islice
 from types import ModuleType
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
-from daemon.records import Incident, IncidentState, Label
+from daemon.records import Incident, IncidentState, Label, LabelKind, Plan, PlanState
 from daemon.store import schema
-from daemon.store.packing import read_incident, write_incident
+from daemon.store.packing import read_incident, read_plan, write_incident, write_plan
 
 BUSY_TIMEOUT_S = 20
 """How long a writer waits for another one (SQLite)."""
 MAX_WHO_CHARACTERS = 200
 MAX_LABEL_KEY_CHARACTERS = 64
+MAX_FIGURES = 24
+"""Pictures that are kept of an incident."""
 _TABLES_LOCK = 0x73776174
 """Any number that nothing else in the database locks."""
 _READING = {"shiftwatch_reading": True}
@@ -75,10 +77,13 @@ class Store:
                     connection.execute(select(func.pg_advisory_xact_lock(_TABLES_LOCK)))
                 schema.schema.create(connection, checkfirst=True)
                 version = connection.scalar(select(func.max(schema.schema.c.version)))
-                if version not in (None, schema.SCHEMA_VERSION):
+                if version is not None and version > schema.SCHEMA_VERSION:
                     raise StoreError(f"database {self.name} has schema {version}, this version needs {schema.SCHEMA_VERSION}")
+                for older in range(version or schema.SCHEMA_VERSION, schema.SCHEMA_VERSION):
+                    for statement in schema.UPGRADES[older]:
+                        connection.execute(text(statement))
                 schema.metadata.create_all(connection)
-                if version is None:
+                if version != schema.SCHEMA_VERSION:
                     connection.execute(insert(schema.schema).values(version=schema.SCHEMA_VERSION))
         except BaseException:
             self.close()
@@ -160,11 +165,60 @@ class Store:
         incident = select(schema.incidents.c.id).where(schema.incidents.c.id == label.incident)
         if connection.scalar(incident) is None:
             return False
-        who, comment = (text.replace("\0", "") for text in (label.who, label.comment))  # PostgreSQL has no such character
-        values = {"kind": str(label.kind), "who": who[:MAX_WHO_CHARACTERS], "time_ns": label.time_ns, "comment": comment}
-        return self._insert_once(
-            connection, schema.labels, {"key": label.key[:MAX_LABEL_KEY_CHARACTERS], "incident": label.incident, **values}
-        )
+        who, comment = (said.replace("\0", "") for said in (label.who, label.comment))  # PostgreSQL has no such character
+        values = {
+            "key": label.key[:MAX_LABEL_KEY_CHARACTERS],
+            "incident": label.incident,
+            "kind": str(label.kind),
+            "who": who[:MAX_WHO_CHARACTERS],
+            "time_ns": label.time_ns,
+            "comment": comment,
+            "until_ns": label.until_ns,
+        }
+        return self._insert_once(connection, schema.labels, values)
+
+    def labels(self, incident_id: str) -> list[Label]:
+        """What people said of an incident, the oldest first."""
+        table = schema.labels
+        query = select(table).where(table.c.incident == incident_id).order_by(table.c.time_ns, table.c.key)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return [Label(r.key, r.incident, LabelKind(r.kind), r.who, r.time_ns, r.comment, r.until_ns) for r in rows]
+
+    def put_figure(self, connection: Connection, incident_id: str, finding: str, figure: str, now_ns: int) -> None:
+        """Keeps the picture of a finding's evidence, in the caller's transaction; an incident has MAX_FIGURES at most."""
+        table = schema.figures
+        known = connection.scalars(select(table.c.finding).where(table.c.incident == incident_id)).all()
+        if len(known) < MAX_FIGURES or finding in known:
+            self._upsert(connection, table, {"finding": finding}, {"incident": incident_id, "made_ns": now_ns, "figure": figure})
+
+    def figures(self, incident_id: str) -> list[tuple[str, str]]:
+        """Key of the finding and encoded figure, that of the cause first, then in order of time."""
+        table = schema.figures
+        query = select(table.c.finding, table.c.figure).where(table.c.incident == incident_id).order_by(table.c.made_ns, table.c.finding)
+        with self._reading() as connection:
+            found = [(row.finding, row.figure) for row in connection.execute(query)]
+        incident = self.incident(incident_id) if found else None
+        cause = incident.cause_finding if incident is not None else ""
+        return sorted(found, key=lambda entry: entry[0] != cause)
+
+    def move_figures(self, connection: Connection, incident_id: str, into: str) -> None:
+        """The pictures of an incident that has become part of another one go there, in the caller's transaction."""
+        table = schema.figures
+        connection.execute(update(table).where(table.c.incident == incident_id).values(incident=into))
+
+    def put_plan(self, connection: Connection, plan: Plan) -> None:
+        """Inserts or replaces a plan, in the caller's transaction."""
+        values = {"state": str(plan.state), "made_ns": plan.made_ns, "record": write_plan(plan)}
+        self._upsert(connection, schema.plans, {"key": plan.key}, values)
+
+    def plans(self, states: Sequence[PlanState] = (), *, limit: int = 1000) -> list[Plan]:
+        """Plans in the order in which they were made, the newest `limit` of them."""
+        query = select(schema.plans.c.record).order_by(schema.plans.c.made_ns.desc(), schema.plans.c.key.desc()).limit(limit)
+        if states:
+            query = query.where(schema.plans.c.state.in_([str(state) for state in states]))
+        with self._reading() as connection:
+            return [read_plan(record) for record in connection.scalars(query)][::-1]
 
     def enqueue(self, connection: Connection, topic: str, key: str, dedup: str, value: bytes) -> None:
         """Puts a message into the outbox, in the transaction that makes it true; the same `dedup` again changes nothing."""

@@ -24,6 +24,8 @@ experiment = "LAB"
 url = "sqlite:///{folder}/lab.db"
 [http]
 port = {port}
+[web]
+enabled = false
 [source.hv]
 collector = "prometheus"
 url = "file://{folder}/hv.txt"
@@ -188,7 +190,7 @@ def test_wrong_use_is_one_clear_line_and_an_exit_code(tmp_path: Path) -> None:
     assert "Traceback" not in checked.stderr
 
     alone = tmp_path / "alone.toml"
-    alone.write_text("[http]\nenabled = false\n")
+    alone.write_text("[http]\nenabled = false\n[web]\nenabled = false\n")
     staged = cli("run", "-c", str(alone), "--stage", "detect")
     assert staged.returncode == 2
     assert "kafka" in staged.stderr

@@ -50,6 +50,8 @@ heartbeat_interval_s = 0.5
 url = "sqlite:///{folder}/stages.db"
 [http]
 enabled = false
+[web]
+enabled = false
 [correlation]
 max_wait_s = 1000000
 idle_after_s = 1000000

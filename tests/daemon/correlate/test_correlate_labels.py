@@ -39,9 +39,31 @@ class TestLabels:
         site.say(label)
         assert [(i.revision, len(i.timeline)) for i in site.incidents] == [(2, 2)]
 
-    def test_an_opinion_changes_no_state(self, site: Site) -> None:
-        site.say(self.said(self.open_one(site), LabelKind.NOT_A_PROBLEM))
+    def test_that_it_is_real_changes_no_state(self, site: Site) -> None:
+        site.say(self.said(self.open_one(site), LabelKind.REAL))
         assert [(i.state, i.owner) for i in site.incidents] == [(IncidentState.OPEN, "")]
+
+    @pytest.mark.parametrize("kind", [LabelKind.NOT_A_PROBLEM, LabelKind.RESOLVE])
+    def test_what_a_person_ends_stays_ended_until_it_begins_anew(self, site: Site, kind: LabelKind) -> None:
+        site.say(self.said(self.open_one(site), kind))
+        (incident,) = site.incidents
+        assert (incident.state, incident.resolved_ns) == (IncidentState.RESOLVED, 1060 * S)
+        site.crash()
+        site.say(cleared(FOUND[0], 1100), Progress("hv", 1110 * S))
+        assert site.incidents[0].resolved_ns == 1060 * S
+        again = trip(3, 1120)[0]
+        site.say(raised(again), Progress("hv", 1130 * S))
+        assert [i.state for i in site.incidents] == [IncidentState.OPEN]
+        assert site.store.labels(incident.id)[0].kind is kind
+
+    def test_a_silence_holds_until_its_time_or_until_it_is_taken_back(self, site: Site) -> None:
+        incident = self.open_one(site)
+        site.say(Label("a", incident, LabelKind.SILENCE, "Ada", 1060 * S, "known", 4660 * S))
+        (silenced,) = site.incidents
+        assert (silenced.silenced(4659 * S), silenced.silenced(4660 * S)) == (True, False)
+        assert silenced.timeline[-1].what == "silence until 1970-01-01T01:17:40.000Z: known"
+        site.say(Label("b", incident, LabelKind.SILENCE, "Ada", 1070 * S, "", 1070 * S))
+        assert site.incidents[0].silenced_until_ns is None
 
     def test_one_for_what_became_part_of_another_incident_is_one_on_that(self, live: Site) -> None:
         trip_, dead, busy = FOUND

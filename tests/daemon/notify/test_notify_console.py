@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.notify.console import ConsoleReceiver, lines
+from daemon.notify.receiver import Told
 from daemon.records import Incident, IncidentState
 from tests.daemon.notify.test_notify_stage import OPEN, RESOLVED
 from tests.daemon.reports import S
@@ -37,7 +38,7 @@ def test_one_line_once_it_is_over() -> None:
 @pytest.mark.parametrize("incident", [AT, RESOLVED])
 def test_one_object_a_line_as_json(incident: Incident) -> None:
     stream = io.StringIO()
-    receiver = ConsoleReceiver(ZURICH, as_json=True, stream=stream)
-    assert receiver.tell(incident, "kept") == "kept"
-    receiver.tell(incident, "")
+    receiver = ConsoleReceiver.of(ZURICH, as_json=True, stream=stream)
+    assert receiver.tell(incident, Told("kept")) == "kept"
+    receiver.tell(incident, Told())
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == [incident.as_json()] * 2

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.collector import Options
 from daemon import messages
+from daemon.bus.bus import Record, read_existing
 from daemon.bus.memory import MemoryBus
-from daemon.notify.stage import FIRST_PAUSE_S, LONGEST_PAUSE_S, NotifyStage, ReceiverError
-from daemon.records import Incident, IncidentState
+from daemon.notify.post import DETAIL_PAUSE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S
+from daemon.notify.receiver import ReceiverError, Silence, Told
+from daemon.notify.stage import NotifyStage
+from daemon.records import Incident, IncidentState, Label, LabelKind
 from daemon.store.store import Fenced, Store
 from detectors.finding import Certainty, Severity
 from tests.daemon.reports import S
@@ -50,21 +55,56 @@ OTHER = replace(OPEN, id="77b0", cause_place="DEMO/DAQ")
 class Listener:
     """A receiver that remembers what it was told, and fails when it is made to."""
 
+    options_model: ClassVar[type[Options]] = Options
+    details = False
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.told: list[tuple[str, int]] = []
         self.references: list[str] = []
+        self.doubts: list[bool] = []
+        self.closed = False
         self.failure: Exception | None = None
         self.refuses = ""
         self.attempts = 0
 
-    def tell(self, incident: Incident, reference: str) -> str:
+    def tell(self, incident: Incident, told: Told) -> str:
         self.attempts += 1
         if self.failure is not None and self.refuses in ("", incident.id):
             raise self.failure
         self.told.append((incident.id, incident.revision))
-        self.references.append(reference)
+        self.references.append(told.reference)
+        self.doubts.append(told.in_doubt)
         return f"post {incident.id}"
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Silencer(Listener):
+    """A receiver that has to be told over and over, and where people silence things."""
+
+    keep_alive_s = 60.0
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.silenced: dict[str, Silence] = {}
+        self.alive: list[list[str]] = []
+        self.broken = False
+        self.listens = 0
+
+    def silences(self, incidents: Sequence[Incident]) -> dict[str, Silence]:
+        if self.broken:
+            raise ReceiverError("no answer")
+        return {i.id: self.silenced[i.id] for i in incidents if i.id in self.silenced}
+
+    def keep_alive(self, lasting: Sequence[Incident]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.alive.append([incident.id for incident in lasting])
+
+    def listen(self) -> None:
+        self.listens += 1
 
 
 class Office:
@@ -75,12 +115,20 @@ class Office:
         self.store = Store(f"sqlite:///{folder}/told.db")
         self.bus = MemoryBus()
         self.slack, self.console = Listener("slack"), Listener("console")
+        self.silencer: Silencer | None = None
         self.now_s = 0.0
         self.stage = self.new_stage()
         self.work()
 
     def new_stage(self) -> NotifyStage:
-        return NotifyStage(self.bus, self.store, [self.slack, self.console], now_s=lambda: self.now_s)
+        receivers = [self.slack, self.console, *([self.silencer] if self.silencer else [])]
+        return NotifyStage(self.bus, self.store, receivers, now_ns=lambda: 1000 * S + int(self.now_s * S), now_s=lambda: self.now_s)
+
+    def feedback(self) -> list[Record]:
+        reader = self.bus.subscribe(["feedback"], None)
+        found = read_existing(reader, 5.0)
+        reader.close()
+        return found
 
     def publish(self, *incidents: Incident) -> None:
         """As the correlate stage does: the database first."""
@@ -154,7 +202,7 @@ def test_what_became_part_of_another_incident_is_told_where_it_was_told_before(o
     assert revisions(office.console) == [1, 5]
     office.slack.failure = None
     office.later(LONGEST_PAUSE_S)
-    assert office.slack.told == []
+    assert (office.slack.told, office.slack.doubts) == ([(OPEN.id, 5)], [True]), "it may have heard of it before the failure"
 
 
 class TestFailures:
@@ -202,13 +250,13 @@ class TestFailures:
         office.later(LONGEST_PAUSE_S)
         assert revisions(office.slack) == [4]
 
-    def test_what_was_taken_back_meanwhile_is_not_told(self, office: Office) -> None:
+    def test_what_was_taken_back_meanwhile_is_told_as_it_is_now(self, office: Office) -> None:
         office.say(OPEN)
         office.slack.failure = ReceiverError("down")
         office.say(WORSE, replace(OPEN, revision=4))
         office.slack.failure = None
         office.later(LONGEST_PAUSE_S)
-        assert revisions(office.slack) == [1]
+        assert revisions(office.slack) == [1, 4], "whether it heard of the change is in doubt"
 
     def test_an_incident_that_it_always_refuses_holds_up_none_of_the_others(self, office: Office) -> None:
         office.slack.failure, office.slack.refuses = ReceiverError("too long"), OPEN.id
@@ -270,6 +318,113 @@ class TestStart:
         office.bus.publish("incidents", "x", None)
         office.say(OPEN)
         assert revisions(office.slack) == [1]
+
+
+class TestDetails:
+    def test_who_wants_details_hears_of_them_a_few_at_a_time(self, office: Office) -> None:
+        office.slack.details = True
+        office.say(OPEN, DETAIL)
+        assert revisions(office.slack) == [1]
+        office.later(DETAIL_PAUSE_S)
+        assert (revisions(office.slack), revisions(office.console)) == ([1, 2], [1])
+
+    def test_what_matters_does_not_wait(self, office: Office) -> None:
+        office.slack.details = True
+        office.say(OPEN, DETAIL, WORSE)
+        assert revisions(office.slack) == [1, 3]
+
+
+class TestDoubt:
+    def test_one_that_failed_is_in_doubt_when_it_is_told_again(self, office: Office) -> None:
+        office.slack.failure = ReceiverError("the answer was lost")
+        office.say(OPEN)
+        office.slack.failure = None
+        office.later(LONGEST_PAUSE_S)
+        office.say(WORSE)
+        assert office.slack.doubts == [True, False]
+
+    def test_one_that_was_being_told_when_the_process_ended_is_in_doubt(self, office: Office) -> None:
+        office.slack.failure = KeyboardInterrupt()  # type: ignore[assignment]  # the end in the middle of telling
+        with pytest.raises(KeyboardInterrupt):
+            office.say(OPEN)
+        office.slack.failure = None
+        office.restart(new_bus=True)
+        assert (office.slack.told, office.slack.doubts) == ([(OPEN.id, 1)], [True])
+
+    def test_the_pause_is_what_the_other_side_asks_for(self, office: Office) -> None:
+        office.slack.failure = ReceiverError("rate limited", retry_after_s=30)
+        office.say(OPEN)
+        office.slack.failure = None
+        office.later(29)
+        assert office.slack.told == []
+        office.later(1)
+        assert revisions(office.slack) == [1]
+
+
+class TestSilence:
+    QUIET = replace(OPEN, silenced_until_ns=1600 * S)
+
+    @pytest.fixture
+    def silencer(self, office: Office) -> Silencer:
+        office.silencer = Silencer("alertmanager")
+        office.restart()  # a thousand seconds later
+        return office.silencer
+
+    def test_nobody_hears_of_what_is_silenced_until_its_time_is_over(self, office: Office) -> None:
+        office.say(self.QUIET)
+        office.later(599)
+        assert office.slack.told == office.console.told == []
+        office.later(1)
+        assert revisions(office.slack) == revisions(office.console) == [1]
+
+    def test_what_ends_meanwhile_is_never_told(self, office: Office) -> None:
+        office.say(self.QUIET, replace(RESOLVED, silenced_until_ns=1600 * S))
+        office.later(700)
+        assert office.slack.told == []
+
+    def test_a_message_that_is_there_is_kept_up_to_date_and_told_of_the_end(self, office: Office) -> None:
+        office.slack.details = True
+        office.say(OPEN, replace(WORSE, silenced_until_ns=1600 * S), replace(RESOLVED, silenced_until_ns=1600 * S))
+        assert (revisions(office.slack), revisions(office.console)) == ([1, 3, 5], [1, 5])
+
+    def test_what_is_silenced_elsewhere_is_told_only_there(self, office: Office, silencer: Silencer) -> None:
+        silencer.silenced[OPEN.id] = Silence(2600 * S, "Ada", "known")
+        office.say(OPEN, OTHER)
+        assert [name for name, _ in office.slack.told] == [OTHER.id]
+        assert [name for name, _ in silencer.told] == [OPEN.id, OTHER.id]
+        (label,) = [messages.decode(r.value) for r in office.feedback()]
+        assert isinstance(label, Label)
+        assert (label.incident, label.kind, label.who, label.comment, label.until_ns) == (
+            *(OPEN.id, LabelKind.SILENCE, "Ada", "known", 2600 * S),
+        )
+
+    def test_one_that_is_taken_back_counts_no_more(self, office: Office, silencer: Silencer) -> None:
+        silencer.silenced[OPEN.id] = Silence(2600 * S, "Ada", "known")
+        office.say(OPEN)
+        del silencer.silenced[OPEN.id]
+        office.later(60)
+        assert revisions(office.slack) == [1]
+        assert [m.until_ns for r in office.feedback() if isinstance(m := messages.decode(r.value), Label)] == [2600 * S, 2060 * S]
+
+    def test_silences_that_cannot_be_read_hide_nothing(self, office: Office, silencer: Silencer) -> None:
+        silencer.silenced[OPEN.id], silencer.broken = Silence(2600 * S, "Ada", "known"), True
+        office.say(OPEN)
+        assert revisions(office.slack) == [1]
+
+    def test_one_that_forgets_is_told_over_and_over_of_what_lasts(self, office: Office, silencer: Silencer) -> None:
+        office.say(OPEN, OTHER, RESOLVED)
+        silencer.alive.clear()
+        office.later(60)
+        office.later(59)
+        office.later(1)
+        assert silencer.alive == [[OTHER.id], [OTHER.id]]
+        assert silencer.listens == 1
+
+
+def test_receivers_are_closed_with_the_stage(office: Office) -> None:
+    office.stage.close()
+    assert office.slack.closed
+    assert office.console.closed
 
 
 STEPS = st.lists(st.sampled_from(["next", "down", "up", "restart", "new process", "later"]), max_size=25)

@@ -13,6 +13,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from daemon.records import Label, LabelKind
 from daemon.store.store import Fenced, Store, StoreError
 from tests.daemon.store.samples import incident, put
 from tests.postgresql_server import PASSWORD, PostgresqlServer
@@ -97,14 +98,34 @@ def test_the_version_of_the_schema(url: str) -> None:
     Store(url).close()
     engine = create_engine(url)
     with engine.begin() as connection:
-        assert connection.execute(text("SELECT version FROM schema_version")).all() == [(1,)]
+        assert connection.execute(text("SELECT version FROM schema_version")).all() == [(2,)]
         connection.execute(text("UPDATE schema_version SET version = 7"))
         connection.execute(text("DROP TABLE outbox"))
     message = refused(url)
-    assert message.endswith(" has schema 7, this version needs 1")
+    assert message.endswith(" has schema 7, this version needs 2")
     assert message.startswith("database ")
     assert "outbox" not in inspect(engine).get_table_names(), "a database of another version was changed"
     engine.dispose()
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_to_date(url: str) -> None:
+    old = Store(url)
+    put(old, incident())
+    old.close()
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE schema_version SET version = 1"))
+        connection.execute(text("ALTER TABLE labels DROP COLUMN until_ns"))
+        connection.execute(text("DROP TABLE figures"))
+        connection.execute(text("DROP TABLE plans"))
+    engine.dispose()
+    Store(url).close()
+    again = Store(url)
+    quiet = Label("k", incident().id, LabelKind.SILENCE, "Ada", 5, "", 9)
+    with again.transaction() as connection:
+        assert again.put_label(connection, quiet)
+    assert (again.incidents(), again.labels(incident().id), again.plans()) == ([incident()], [quiet], [])
+    again.close()
 
 
 def test_what_was_written_is_there_after_opening_again(url: str) -> None:
@@ -180,6 +201,7 @@ def test_threads_that_take_over_from_one_another_write_one_after_the_other(store
 PROCESS = """
 import sys
 from daemon.store.store import Store
+from daemon.records import Label, LabelKind
 from tests.daemon.store.samples import incident, put
 store = Store(sys.argv[1])
 print("open", flush=True)
