@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.collector import CollectError
 from daemon.bus.bus import BusError
 from daemon.plugins import PluginError
 from daemon.settings import ConfigurationError
-from daemon.store.store import StoreError
+from daemon.secret_files import SecretError
+from daemon.store.engine import StoreError, one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,8 +54,10 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except ConfigurationError as error:
             raise Failure(str(error), MISUSED) from None
-        except (BusError, CollectError, PluginError, StoreError, OSError) as error:
+        except (BusError, CollectError, PluginError, SecretError, StoreError, OSError) as error:
             raise Failure(" ".join(str(error).split())) from None
+        except SQLAlchemyError as error:
+            raise Failure(f"database: {one_line(error)}") from None
 
     return wrapped
 

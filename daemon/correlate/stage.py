@@ -49,6 +49,7 @@ class CorrelateStage:
         self._bus_outlives_us = settings.bus.driver != "memory"
         tuning = settings.correlation
         self._correlator = _correlator(settings, knowledge)
+        metrics.BUDGET.set(settings.false_alarms_per_day)
         self._watermark = Watermark(
             max_wait_ns=None if wait_for_all else int(tuning.max_wait_s * 1e9),
             idle_after_ns=None if wait_for_all else int(tuning.idle_after_s * 1e9),
@@ -184,10 +185,11 @@ class CorrelateStage:
                 if incident.merged_into:
                     self._store.move_figures(connection, incident.id, incident.merged_into)
             self._keep_figures(connection, changed)
-            for label in labels:
-                self._store.put_label(connection, label)
+            new = [label for label in labels if self._store.put_label(connection, label)]
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())
         self._subscription.commit(self._offsets)
+        for label in new:
+            metrics.LABELS.labels(kind=label.kind).inc()
         self._saved_s, self._dirty = time.monotonic(), False
         self._count()
 

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from types import ModuleType
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, delete, event, func, insert, select, text, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from daemon.records import Incident, IncidentState, Label, LabelKind, Plan, PlanState
 from daemon.store import schema
+from daemon.store.engine import READING, StoreError, one_line, open_engine, parsed_url, without_password
 from daemon.store.packing import read_incident, read_plan, write_incident, write_plan
 
-BUSY_TIMEOUT_S = 20
-"""How long a writer waits for another one (SQLite)."""
 MAX_WHO_CHARACTERS = 200
 MAX_LABEL_KEY_CHARACTERS = 64
 MAX_FIGURES = 24
 """Pictures that are kept of an incident."""
 _TABLES_LOCK = 0x73776174
 """Any number that nothing else in the database locks."""
-_READING = {"shiftwatch_reading": True}
-
-
-class StoreError(Exception):
-    """The database cannot be used; the message names it without its password."""
 
 
 class Fenced(StoreError):  # noqa: N818 - what happened to the writer
@@ -60,15 +51,15 @@ class Store:
     """One database. Safe for use by several threads; every method is one transaction unless it takes a connection."""
 
     def __init__(self, url: str) -> None:
-        parsed = _parsed(url)
-        self.name = _without_password(parsed)
+        parsed = parsed_url(url)
+        self.name = without_password(parsed)
         try:
-            self._engine = _engine(parsed)
+            self._engine = open_engine(parsed)
             self._prepare_tables()
         except ArgumentError as error:
-            raise StoreError(f"store.url {self.name}: {_one_line(error)}") from None
+            raise StoreError(f"store.url {self.name}: {one_line(error)}") from None
         except (SQLAlchemyError, ImportError, TypeError) as error:  # TypeError: a parameter that the driver does not have
-            raise StoreError(f"database {self.name}: {_one_line(error)}") from None
+            raise StoreError(f"database {self.name}: {one_line(error)}") from None
 
     def _prepare_tables(self) -> None:
         try:
@@ -105,7 +96,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._engine.connect().execution_options(**_READING) as connection:
+        with self._engine.connect().execution_options(**READING) as connection:
             yield connection
 
     def acquire(self, name: str, owner: str) -> Lease:
@@ -272,61 +263,3 @@ def _raise_generation(connection: Connection, name: str, owner: str) -> int | No
     )
     generation: int | None = connection.scalar(raised)
     return generation
-
-
-def _parsed(url: str) -> URL:
-    example = "store.url is not a database URL such as sqlite:///shiftwatch.db"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):  # its text may hold the password
-        raise StoreError(example) from None
-    if parsed.get_backend_name() == "postgresql" and "@" in f"{parsed.host}{parsed.database}":
-        raise StoreError(f"{example}: '@' in a password is written as %40")
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise StoreError(f"store.url names {parsed.get_backend_name()}; SQLite and PostgreSQL can be used")
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise StoreError("store.url names a database in memory, which every thread would have for itself; name a file")
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
-
-
-def _without_password(url: URL) -> str:
-    """The URL for people, without its parameters: PostgreSQL takes a password as one too."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def _engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def set_pragmas(connection: object, _record: object) -> None:
-            assert isinstance(connection, sqlite3.Connection)
-            for pragma in (f"busy_timeout = {BUSY_TIMEOUT_S * 1000}", "synchronous = NORMAL", "foreign_keys = ON"):
-                connection.execute(f"PRAGMA {pragma}")
-            _write_ahead(connection)
-            connection.isolation_level = None  # begin is emitted below
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            reads = connection.get_execution_options().get(*_READING) is not None
-            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")  # a reader that turns writer would fail, not wait
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Readers and a writer side by side. Processes that switch a new file over together do not wait for one another, so we do."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split("\n")[0].split())[:300]

@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from daemon.records import Label, LabelKind
-from daemon.store.store import Fenced, Store, StoreError
+from daemon.store.engine import StoreError
+from daemon.store.store import Fenced, Store
 from tests.daemon.store.samples import incident, put
 from tests.postgresql_server import PASSWORD, PostgresqlServer
 
