@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collectors.conditions import ConditionHistory
-from daemon.settings import ConditionNames
+from daemon.sections import ConditionNames
 
 
 def in_words(history: ConditionHistory, names: ConditionNames, at_ns: int) -> str:

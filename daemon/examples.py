@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from daemon.settings import ConfigurationError
+from daemon.sections import ConfigurationError
 
 
 def _folder() -> Traversable:

@@ -8,7 +8,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
-from daemon.settings import LogSettings
+from daemon.sections import LogSettings
 
 _PAIR = re.compile(r"(\w+)=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\[[^\]]*\]|\S+)")
 

@@ -25,7 +25,8 @@ from daemon.notify.building import build_receivers
 from daemon.notify.receiver import Receiver
 from daemon.notify.stage import NotifyStage
 from daemon.runner import Stage
-from daemon.settings import ConfigurationError, Settings, detector_settings
+from daemon.sections import ConfigurationError
+from daemon.settings import Settings, detector_settings
 from daemon.store.store import Store
 
 STAGES = ("collect", "detect", "correlate", "optimize", "notify", "web")

@@ -20,7 +20,8 @@ from daemon.messages import StageStatus
 from daemon.notify.receiver import Receiver
 from daemon.pipeline import builders, check_stages, open_bus, open_clock
 from daemon.runner import STUCK_AFTER_S, StageRunner
-from daemon.settings import ConfigurationError, Settings, load
+from daemon.sections import ConfigurationError
+from daemon.settings import Settings, load
 from daemon.store.store import Store
 from daemon.supervisor import Supervisor
 from daemon.version import VERSION

@@ -17,7 +17,8 @@ from collectors.wire import CLOCK_PROBLEM
 from daemon import metrics, plugins
 from daemon.clock import Clock
 from daemon.collect.publisher import Publisher
-from daemon.settings import Settings, SourceSettings
+from daemon.sections import SourceSettings
+from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from collectors.collector import CollectError
 from daemon.bus.bus import BusError
 from daemon.plugins import PluginError
-from daemon.settings import ConfigurationError
 from daemon.secret_files import SecretError
+from daemon.sections import ConfigurationError
 from daemon.store.engine import StoreError, one_line
 
 P = ParamSpec("P")

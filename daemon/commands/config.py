@@ -9,7 +9,8 @@ import click
 from daemon.commands.common import MISUSED, Failure, config_option, json_option, print_json, reported
 from daemon.examples import example_names, example_text
 from daemon.pipeline import knowledge_of
-from daemon.settings import ConfigurationError, load
+from daemon.sections import ConfigurationError
+from daemon.settings import load
 
 
 @click.group()

@@ -16,7 +16,8 @@ from daemon.examples import example_for, example_text
 from daemon.notify.console import lines
 from daemon.pipeline import open_bus
 from daemon.replay import Replay, ReplayError
-from daemon.settings import LogSettings, Settings, parse
+from daemon.sections import LogSettings
+from daemon.settings import Settings, parse
 from daemon.store.store import Store
 
 

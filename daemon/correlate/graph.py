@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from collectors.frame import is_within
-from daemon.settings import CausalitySettings, CausePattern
+from daemon.sections import CausalitySettings, CausePattern
 from detectors.finding import Finding
 
 MAX_STEPS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from daemon.settings import CausalitySettings, CausePattern
+from daemon.sections import CausalitySettings, CausePattern
 
 
 @dataclass(frozen=True, slots=True)

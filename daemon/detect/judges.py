@@ -14,7 +14,8 @@ from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
 from daemon.detect.recent import Recent
 from daemon.detect.thresholds import Thresholds
-from daemon.settings import DetectorSettings, Settings, detector_settings
+from daemon.sections import DetectorSettings
+from daemon.settings import Settings, detector_settings
 from detectors.calibration import Calibration
 from detectors.episodes import Episode, Episodes
 from detectors.finding import Certainty, Detector, Evidence, Remembering, Rule

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from collectors.frame import Frame, Layout, concatenate
 from collectors.wire import decode_layout, encode_layout
-from daemon.settings import LearningSettings, Settings
+from daemon.sections import LearningSettings
+from daemon.settings import Settings
 from detectors.calibration import Calibration
 from detectors.finding import Detector, Need, Scores
 from detectors.wording import lasting

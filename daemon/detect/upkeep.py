@@ -8,7 +8,7 @@ from typing import Any
 from collectors.frame import Layout, digest_of
 from collectors.wire import CLOCK_PROBLEM
 from daemon.detect.findings import Event
-from daemon.settings import SourceSettings
+from daemon.sections import SourceSettings
 from detectors.finding import Contribution, Evidence, Severity, Unit
 
 FORGET_NS = 3_600_000_000_000

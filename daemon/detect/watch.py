@@ -20,7 +20,8 @@ from daemon.detect.judges import DetectorJudge, RuleJudge, build_judges
 from daemon.detect.recent import Recent, encoded
 from daemon.detect.upkeep import UpkeepRule
 from daemon.messages import FindingReport
-from daemon.settings import Mute, Settings
+from daemon.sections import Mute
+from daemon.settings import Settings
 from detectors.figure import with_context
 from detectors.finding import Finding
 

@@ -14,7 +14,8 @@ from daemon.correlate.knowledge import Knowledge
 from daemon.correlate.stage import CorrelateStage
 from daemon.messages import FindingReport, Progress
 from daemon.records import Incident, Label
-from daemon.settings import CausalitySettings, Settings
+from daemon.sections import CausalitySettings
+from daemon.settings import Settings
 from daemon.store.store import Store
 from detectors.finding import Certainty, Finding, Severity
 from tests.daemon.reports import S, finding

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.examples import example_names, example_text
-from daemon.settings import ConfigurationError, DetectorSettings, Settings, StoreSettings, detector_settings, load, parse
+from daemon.sections import ConfigurationError, DetectorSettings, StoreSettings
+from daemon.settings import Settings, detector_settings, load, parse
 from detectors.limits import LimitsOptions
 
 TABLE = '[source.t]\ncollector = "table"\nfiles = "t.csv"\ntime = "t"\n'

@@ -17,7 +17,7 @@ from collectors.wire import CLOCK_PROBLEM
 from daemon.bus.memory import MemoryBus
 from daemon.collect.publisher import Publisher
 from daemon.collect.source import Source
-from daemon.settings import SourceSettings
+from daemon.sections import SourceSettings
 from tests.daemon.collecting import ManualClock, Output, ScriptedCollector
 from tests.daemon.reports import S
 

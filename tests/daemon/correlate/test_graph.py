@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.correlate.graph import MAX_STEPS, CausalityGraph, place_expression
-from daemon.settings import CausalitySettings
+from daemon.sections import CausalitySettings
 from tests.daemon.reports import S, finding
 
 STEPS = st.text("abcEB+-_.03 ()[]", min_size=1, max_size=6)

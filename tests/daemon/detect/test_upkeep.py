@@ -12,7 +12,7 @@ from collectors.frame import Channel, Layout
 from collectors.wire import CLOCK_PROBLEM
 from daemon.detect.findings import Event
 from daemon.detect.upkeep import FORGET_NS, UpkeepRule
-from daemon.settings import SourceSettings
+from daemon.sections import SourceSettings
 from tests.daemon.reports import S
 
 SECTION = SourceSettings(collector="any", silent_after_s=30, max_clock_skew_s=300)

@@ -1,0 +1,227 @@
+"""The sections of the configuration file, one model each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from collectors.collector import Options
+from daemon.bus.kafka_options import KafkaOptions
+from daemon.bus.memory import MemoryOptions
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be used: one line for each thing wrong, with its path in the file."""
+
+
+class Section(BaseModel):
+    """A section of the file: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class BusSettings(Section):
+    """What carries blocks and messages between the stages."""
+
+    driver: Literal["memory", "kafka"] = "memory"
+    """memory: all stages in one process; kafka: any number of processes."""
+    memory: MemoryOptions = MemoryOptions()
+    kafka: KafkaOptions = KafkaOptions()
+
+
+class StoreSettings(Section):
+    """The database of incidents, labels, deliveries and stage state."""
+
+    url: str = "sqlite:///shiftwatch.db"
+    """SQLAlchemy URL; PostgreSQL where several replicas run. A password is better put into `url_file`."""
+    url_file: Path | None = None
+    """A file that holds the URL (systemd LoadCredential, a Kubernetes secret); it wins over `url`."""
+
+    def resolve(self) -> str:
+        """The URL. Raises ConfigurationError where the file cannot be read."""
+        if self.url_file is None:
+            return self.url
+        try:
+            return self.url_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigurationError(f"store.url_file: {error.strerror}: {self.url_file}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"store.url_file: not a text in UTF-8: {self.url_file}") from None
+
+
+class HttpSettings(Section):
+    """Where /metrics, /livez and /readyz are served."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=9109, ge=0, le=65535)
+    """0 takes a free port and logs it."""
+
+
+class LogSettings(Section):
+    """One line an event on stderr."""
+
+    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ClockSettings(Section):
+    """Time that runs faster than wall time, for demonstrations; leave it out in production."""
+
+    speed: Positive = 1.0
+    origin_wall_ns: int = 0
+    origin_data_ns: int = 0
+
+
+class ConditionNames(Section):
+    """Which channels of the sources with the role `conditions` say what every picture and the page's head line show."""
+
+    run: str = "run"
+    lumisection: str = "lumisection"
+    beam_mode: str = "beam_mode"
+
+
+class LearningSettings(Section):
+    """How statistical detectors come to know what is normal."""
+
+    rows: int = Field(default=400, ge=20)
+    """Normal rows after which a detector begins to judge (a detector may need more). Until then it says "learning"."""
+    hold_out_ratio: float = Field(default=0.4, gt=0.05, lt=0.9)
+    """The later part of them, not shown to the model, from which its scores are calibrated."""
+    refit_rows: int = Field(default=0, ge=0)
+    """Normal rows after which the model is fitted again (0: never)."""
+
+
+class CausePattern(Section):
+    """Which findings, by patterns of their condition and place.
+
+    In a place `*` is one step, `**` any number of them, `{name}` one step that must be the same on both sides of the edge.
+    """
+
+    condition: tuple[str, ...] = ("*",)
+    place: str = "**"
+
+    @field_validator("condition", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class CausalitySettings(Section):
+    """One edge of the causality graph: what can block, feed or power what."""
+
+    cause: CausePattern
+    effect: CausePattern
+    within: Literal["anywhere", "same_branch"] = "anywhere"
+    """same_branch: one of the two places must contain the other."""
+    max_delay_s: Positive = 600.0
+    """An effect that begins later than this after its cause is not put down to it."""
+
+
+class CorrelationSettings(Section):
+    """How findings become incidents."""
+
+    join_window_s: float = Field(default=60.0, ge=0)
+    """Findings that are this far apart in time can still belong together."""
+    reopen_window_s: float = Field(default=300.0, ge=0)
+    """The same thing again within this time after it cleared is the same incident: no flapping."""
+    max_wait_s: float = Field(default=10.0, ge=0)
+    """How long findings wait for slower sources, so that they are taken in the order of their time."""
+    idle_after_s: Positive = 60.0
+    """A stream from which nothing was heard for this long (wall time) is not waited for."""
+
+
+class Mute(Section):
+    """When a source is not judged: while a condition has (or has not) one of these values."""
+
+    condition: str
+    values: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Mute:
+        if bool(self.values) == bool(self.unless):
+            raise ValueError("give either values or unless")
+        return self
+
+
+class DetectorSettings(Section):
+    """One detector with its options: `[detector.NAME]`; the other keys are those of its method."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    method: str = ""
+    """The plugin; the section's name by default."""
+    raise_rows: int = Field(default=2, ge=1)
+    """Bad rows in a row before it is a finding."""
+    critical_raise_rows: int | None = Field(default=None, ge=1)
+    """The same for what is critical, where that should be quicker."""
+    clear_rows: int = Field(default=3, ge=1)
+    """Good rows in a row before it has cleared."""
+    _options: Options = PrivateAttr(default_factory=Options)
+
+    @property
+    def options(self) -> Options:
+        """The method's own options, validated."""
+        return self._options
+
+
+class SourceSettings(Section):
+    """One source: `[source.NAME]`; the keys that are not listed here are those of its collector."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    collector: str
+    place: str = ""
+    """Where its columns lie in the tree of places ("CMS/ECAL"); the experiment's root by default."""
+    period_s: Positive = 10.0
+    jitter_s: float = Field(default=0.0, ge=0)
+    timeout_s: Positive = 30.0
+    """A run that takes longer is reported; it never delays another source."""
+    role: Literal["data", "conditions"] = "data"
+    accumulation: Literal["interval", "since_start"] = "interval"
+    """since_start: histograms are totals and are differenced into intervals. Counters always become rates."""
+    stale_after_s: float = Field(default=0.0, ge=0)
+    extremes: bool = False
+    """Event-driven sources: also the minimum, the maximum and the number of updates of each interval."""
+    silent_after_s: float = Field(default=0.0, ge=0)
+    """No new data for this long is a finding; three periods, at least 30 s, by default."""
+    longest_gap_s: float = Field(default=0.0, ge=0)
+    """After a longer gap in the data, what lasted before it counts as ended (0: never); for recordings with holes."""
+    max_clock_skew_s: Positive = 300.0
+    """Readings that are further from the clock than this are taken at the time of arrival, and it is a finding."""
+    watch_vanished: bool = True
+    """A channel or histogram that is no longer shown is a finding."""
+    detectors: tuple[str, ...] = ()
+    """Detectors that judge it, by name; none: it is collected only."""
+    mute: tuple[Mute, ...] = ()
+    _options: Options = PrivateAttr(default_factory=Options)
+
+    @property
+    def options(self) -> Options:
+        """The collector's own options, validated."""
+        return self._options
+
+    @property
+    def silence_s(self) -> float:
+        """How long it may be silent."""
+        return self.silent_after_s or max(3 * self.period_s, 30.0)
+
+
+class ReceiverSettings(Section):
+    """One receiver of incidents: `[receiver.NAME]`; the other keys are its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    receiver: str = ""
+    """The plugin; the section's name by default."""
+    _options: Options = PrivateAttr(default_factory=Options)
+
+    @property
+    def options(self) -> Options:
+        """The receiver's own options, validated."""
+        return self._options
