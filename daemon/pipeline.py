@@ -24,6 +24,7 @@ from daemon.detect.stage import DetectStage
 from daemon.notify.building import build_receivers
 from daemon.notify.receiver import Receiver
 from daemon.notify.stage import NotifyStage
+from daemon.optimizer import knowledge as optimizer
 from daemon.runner import Stage
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, detector_settings
@@ -77,14 +78,16 @@ def open_clock(settings: Settings) -> Clock:
 
 
 def knowledge_of(settings: Settings) -> Knowledge:
-    """What the configured detectors know of their conditions, all together."""
+    """What the configured detectors, and the optimizer, know of their conditions, all together."""
     decisions: dict[str, tuple[str, str]] = {}
     explains: dict[str, tuple[str, ...]] = {}
     for name in sorted({detector for source in settings.source.values() for detector in source.detectors}):
         plugin = plugins.load("detectors", detector_settings(settings, name).method or name)
         decisions.update({condition: (a.decision, a.runbook) for condition, a in getattr(plugin, "advice", {}).items()})
         explains.update(getattr(plugin, "explains", {}))
-    return Knowledge(decisions, explains)
+    if settings.optimizer.cluster:
+        decisions.update(optimizer.DECISIONS)
+    return Knowledge(decisions, explains, optimizer.edges(settings.optimizer))
 
 
 def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:

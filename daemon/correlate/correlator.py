@@ -77,7 +77,7 @@ class Correlator:
             return self._open(finding, at_ns) if SEVERITIES.index(finding.severity) >= self._opens_at else []
         first, *others = sorted(joined, key=lambda o: (o.incident.opened_ns, o.incident.id))
         merged = [self._merge(other, first.incident.id, at_ns) for other in others]
-        whole = self._with(first, [f for o in others for f in o.findings.values()])
+        whole = self._with(_heir(first, others), [f for o in others for f in o.findings.values()])
         return [*merged, *self._update(whole, finding, at_ns)]
 
     def label(self, label: Label) -> list[Incident]:
@@ -238,6 +238,14 @@ class Correlator:
 def _is_news(finding: Finding, known: Finding) -> bool:
     """Whether a report tells more than what is known; what has cleared stays cleared."""
     return known.cleared_ns is None and (finding.cleared_ns is not None or finding.last_ns > known.last_ns)
+
+
+def _heir(first: Open, others: Sequence[Open]) -> Open:
+    """The incident that others become part of: who was on one of those is on it, unless somebody is already."""
+    owner = next((o.incident.owner for o in (first, *others) if o.incident.owner), "")
+    if owner == first.incident.owner:
+        return first
+    return replace(first, incident=replace(first.incident, owner=owner, state=IncidentState.ACKNOWLEDGED))
 
 
 def _said(label: Label) -> str:

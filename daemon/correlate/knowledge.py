@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from daemon.sections import CausalitySettings, CausePattern
@@ -10,13 +10,20 @@ from daemon.sections import CausalitySettings, CausePattern
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """decisions: what to do about a condition, a sentence and the name of a runbook; explains: what it brings about."""
+    """decisions: what to do about a condition, a sentence and the name of a runbook; explains: what it brings about.
+
+    further: edges of the causality graph that say more than `explains` can.
+    """
 
     decisions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     explains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    further: Sequence[CausalitySettings] = ()
 
     def edges(self) -> list[CausalitySettings]:
-        """`explains` as edges of the causality graph."""
+        """All that is known as edges of the causality graph."""
+        return [*self.further, *self._explained()]
+
+    def _explained(self) -> list[CausalitySettings]:
         return [
             CausalitySettings(cause=CausePattern(condition=(condition,)), effect=CausePattern(condition=tuple(effects)))
             for condition, effects in self.explains.items()

@@ -72,6 +72,15 @@ class TestLabels:
         live.say(self.said(part.id))
         assert {i.id: i.owner for i in live.incidents} == {part.id: "", part.merged_into: "Ada"}
 
+    def test_who_was_on_the_part_is_on_the_whole(self, live: Site) -> None:
+        trip_, dead, busy = FOUND
+        live.say(raised(dead, 1010), raised(busy, 1010), Progress("a", 1010 * S))
+        second = max(live.incidents, key=lambda i: (i.opened_ns, i.id))
+        live.say(self.said(second.id), raised(trip_, 1012), Progress("a", 1020 * S))
+        (whole,) = [i for i in live.incidents if not i.merged_into]
+        assert second.id != whole.id
+        assert (whole.owner, whole.state) == ("Ada", IncidentState.ACKNOWLEDGED)
+
     def test_one_for_an_unknown_incident_is_refused_and_the_rest_goes_on(self, site: Site) -> None:
         incident = self.open_one(site)
         site.say(self.said("no such"), self.said(incident))
