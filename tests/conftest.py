@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.kafka_broker", "tests.postgresql_server", "tests.bus"]
+pytest_plugins = [
+    "tests.kafka_broker",
+    "tests.postgresql_server",
+    "tests.bus",
+    "tests.prometheus_server",
+    "tests.grafana_server",
+    "tests.elog_server",
+    "tests.slack_server",
+    "tests.slurm_cluster",
+]
 
 REQUIRE_ALL = os.environ.get("CI") == "true" or os.environ.get("SHIFTWATCH_REQUIRE_ALL") == "1"
 

@@ -12,7 +12,7 @@ from daemon.notify.receiver import Receiver, Surroundings
 from daemon.records import Incident, Label
 from daemon.settings import Settings
 from daemon.store.store import Store
-from detectors.figure import FigureError, decode
+from detectors.figure import decode
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ def _pictures(settings: Settings, store: Store) -> Callable[[Incident], bytes | 
 
         try:
             return png(decode(figures[0][1]), settings.zone)
-        except FigureError as error:
-            log.warning("picture left out incident=%s reason=%r", incident.id, str(error))
+        except Exception as error:  # noqa: BLE001 - a message without a picture is better than none
+            log.warning("picture left out incident=%s reason=%r", incident.id, f"{type(error).__name__}: {error}")
             return None
 
     return picture
