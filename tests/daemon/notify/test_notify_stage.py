@@ -56,7 +56,7 @@ class Listener:
     """A receiver that remembers what it was told, and fails when it is made to."""
 
     options_model: ClassVar[type[Options]] = Options
-    details = False
+    details: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -79,6 +79,12 @@ class Listener:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Curious(Listener):
+    """A receiver that wants details too."""
+
+    details: ClassVar[bool] = True
 
 
 class Silencer(Listener):
@@ -321,15 +327,18 @@ class TestStart:
 
 
 class TestDetails:
+    @pytest.fixture(autouse=True)
+    def curious(self, office: Office) -> None:
+        office.slack = Curious("slack")
+        office.restart()
+
     def test_who_wants_details_hears_of_them_a_few_at_a_time(self, office: Office) -> None:
-        office.slack.details = True
         office.say(OPEN, DETAIL)
         assert revisions(office.slack) == [1]
         office.later(DETAIL_PAUSE_S)
         assert (revisions(office.slack), revisions(office.console)) == ([1, 2], [1])
 
     def test_what_matters_does_not_wait(self, office: Office) -> None:
-        office.slack.details = True
         office.say(OPEN, DETAIL, WORSE)
         assert revisions(office.slack) == [1, 3]
 
@@ -383,8 +392,10 @@ class TestSilence:
         assert office.slack.told == []
 
     def test_a_message_that_is_there_is_kept_up_to_date_and_told_of_the_end(self, office: Office) -> None:
-        office.slack.details = True
-        office.say(OPEN, replace(WORSE, silenced_until_ns=1600 * S), replace(RESOLVED, silenced_until_ns=1600 * S))
+        office.slack = Curious("slack")
+        office.restart()
+        silenced = {"silenced_until_ns": 2600 * S}
+        office.say(OPEN, replace(WORSE, **silenced), replace(RESOLVED, **silenced))  # type: ignore[arg-type]  # a field of its own
         assert (revisions(office.slack), revisions(office.console)) == ([1, 3, 5], [1, 5])
 
     def test_what_is_silenced_elsewhere_is_told_only_there(self, office: Office, silencer: Silencer) -> None:
