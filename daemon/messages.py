@@ -30,13 +30,15 @@ class FindingReport:
     """What a detect stage says of a finding at an event time: it was raised, changed or cleared.
 
     `at_ns` rises within a stream and lies beyond the progress reported before, so that a repeat is recognised. `figure` is
-    the picture of its evidence as `detectors.figure.encode` gives it, "" where there is none.
+    the picture of its evidence as `detectors.figure.encode` gives it, "" where there is none; `conditions` says in which run
+    it was ("run 382711, LS 214 · stable beams").
     """
 
     stream: str
     at_ns: int
     finding: Finding
     figure: str = ""
+    conditions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

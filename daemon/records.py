@@ -43,7 +43,8 @@ class Incident:
     change; a receiver that has seen a revision needs no older one. Event time throughout, ns since 1970, UTC.
     `merged_into` names the incident that took this one over, once both turned out to have one cause. `reading` is what the
     cause showed last, with its unit ("IMon 12.3 uA instead of 4.1 uA"); `cause_finding` is the key of the finding whose
-    picture comes first. `silenced_until_ns`: until then receivers stay quiet about it.
+    picture comes first. `silenced_until_ns`: until then receivers stay quiet about it. `conditions`: those under which it
+    opened ("run 382711, LS 214 · stable beams").
     """
 
     id: str
@@ -73,6 +74,7 @@ class Incident:
     reading: str = ""
     cause_finding: str = ""
     silenced_until_ns: int | None = None
+    conditions: str = ""
 
     def silenced(self, at_ns: int) -> bool:
         """Whether somebody asked for quiet about it until later than `at_ns`."""
@@ -99,6 +101,7 @@ class Incident:
             "runbook": self.runbook,
             "owner": self.owner,
             "reading": self.reading,
+            "conditions": self.conditions,
             "silenced_until": iso(self.silenced_until_ns),
         }
 

@@ -74,7 +74,7 @@ class Correlator:
             return []  # it was over before anybody heard of it
         joined = [o for o in self.known.values() if self._joins(o, finding, at_ns)]
         if not joined:
-            return self._open(finding, at_ns) if SEVERITIES.index(finding.severity) >= self._opens_at else []
+            return self._open(finding, at_ns, report.conditions) if SEVERITIES.index(finding.severity) >= self._opens_at else []
         first, *others = sorted(joined, key=lambda o: (o.incident.opened_ns, o.incident.id))
         merged = [self._merge(other, first.incident.id, at_ns) for other in others]
         whole = self._with(_heir(first, others), [f for o in others for f in o.findings.values()])
@@ -108,7 +108,7 @@ class Correlator:
             return any(f.unit.key == finding.unit.key for f in other.findings.values())
         return any(self._grouping.related(f, finding, now_ns) for f in other.findings.values())
 
-    def _open(self, finding: Finding, at_ns: int) -> list[Incident]:
+    def _open(self, finding: Finding, at_ns: int, conditions: str) -> list[Incident]:
         opened = Incident(
             id=digest_of("incident", finding.key),
             revision=0,
@@ -129,6 +129,7 @@ class Correlator:
             started_ns=finding.since_ns,
             opened_ns=at_ns,
             updated_ns=at_ns,
+            conditions=conditions,
         )
         return self._update(Open(opened), finding, at_ns)
 

@@ -66,7 +66,7 @@ class StreamWatch:
         elif block.content is not None and len(block.content):
             reports += self._judge_frame(block.content, conditions)
         if block.complete_ns < END_OF_STREAM_NS:
-            reports += self._keep_up(block)
+            reports += self._keep_up(block, conditions)
         self.progress_ns = max([self.progress_ns, block.complete_ns, *(report.at_ns for report in reports)])
         metrics.ACTIVE_FINDINGS.labels(source=self.source).set(self._book.active)
         return reports
@@ -164,14 +164,14 @@ class StreamWatch:
             events += said
         for detector in self._detectors:
             events += detector.judge(on_time, muted, broken, self._recent)
-        return [self._pictured(event, conditions) for event in events]
+        return [self._told(event, conditions) for event in events]
 
-    def _pictured(self, event: Event, conditions: ConditionHistory) -> FindingReport:
-        """The report of an event with its picture, which says in which run it was taken."""
+    def _told(self, event: Event, conditions: ConditionHistory) -> FindingReport:
+        """The report of an event: in which run it was, and its picture, which says so too."""
         report = self._report(event.at_ns, self._book.take(event))
-        if event.figure is None:
-            return report
-        return replace(report, figure=encoded(with_context(event.figure, in_words(conditions, self._names, event.at_ns))))
+        words = in_words(conditions, self._names, event.at_ns)
+        figure = None if event.figure is None else with_context(event.figure, words)
+        return replace(report, figure=encoded(figure), conditions=words)
 
     def _on_time(self, frame: Frame) -> Frame | None:
         """The rows that are newer than what was judged; the others are counted. None where nothing is left."""
@@ -200,14 +200,14 @@ class StreamWatch:
             muted |= _mutes(mute, frame.time_ns, conditions)
         return muted
 
-    def _keep_up(self, block: Block) -> list[FindingReport]:
+    def _keep_up(self, block: Block, conditions: ConditionHistory) -> list[FindingReport]:
         """Silence and the clock are those of the whole source, so only its own stream tells of them, not those of its parts."""
         at_ns = max(block.complete_ns, self.progress_ns)  # rows that come late do not turn the clock back
         is_part = "#" in self.stream
         heard_ns = at_ns if is_part else max(self._last_row_ns, block.newest_ns)
         problem = "" if is_part else block.problem
         events = self._upkeep.judge(at_ns, heard_ns, problem, fresh=block.content is not None)
-        return [self._report(event.at_ns, self._book.take(event)) for event in events]
+        return [self._told(event, conditions) for event in events]
 
     def _end_orphans(self, at_ns: int) -> list[FindingReport]:
         """What a detector had found that was taken out of the configuration while the daemon was down."""

@@ -150,6 +150,8 @@ def _facts(incident: Incident) -> str:
         facts.append(f"{shown} agree" if len(incident.detectors) > 1 else f"seen by {shown}")
     if incident.victims:
         facts.append(f"{len(incident.victims)} {'place suffers' if len(incident.victims) == 1 else 'places suffer'} from it")
+    if incident.conditions:
+        facts.append(escaped(incident.conditions, 200))
     return " · ".join(facts)
 
 

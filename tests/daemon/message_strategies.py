@@ -35,7 +35,7 @@ INCIDENTS = st.builds(
     **dict.fromkeys(
         (
             *("id", "condition", "cause_place", "cause_channel", "sentence", "why", "decision", "runbook", "owner", "merged_into"),
-            *("reason", "reading", "cause_finding"),
+            *("reason", "reading", "cause_finding", "conditions"),
         ),
         TEXT,
     ),
@@ -62,5 +62,5 @@ PLANS = st.builds(
 )
 STATUSES = st.builds(StageStatus, TEXT, TEXT, NS, st.dictionaries(TEXT, TEXT | st.integers(-9, 9) | st.lists(TEXT, max_size=2), max_size=3))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(FindingReport, TEXT, NS, FINDINGS, TEXT), st.builds(Progress, TEXT, NS), INCIDENTS, LABELS, DEAD_LETTERS, PLANS, STATUSES
+    st.builds(FindingReport, TEXT, NS, FINDINGS, TEXT, TEXT), st.builds(Progress, TEXT, NS), INCIDENTS, LABELS, DEAD_LETTERS, PLANS, STATUSES
 )
