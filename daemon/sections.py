@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from collectors.collector import Options
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.memory import MemoryOptions
+from daemon.secret_files import SecretError, read_secret
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -39,18 +40,16 @@ class StoreSettings(Section):
     url: str = "sqlite:///shiftwatch.db"
     """SQLAlchemy URL; PostgreSQL where several replicas run. A password is better put into `url_file`."""
     url_file: Path | None = None
-    """A file that holds the URL (systemd LoadCredential, a Kubernetes secret); it wins over `url`."""
+    """A file that holds the URL (systemd LoadCredential, a Kubernetes secret); it wins over `url`. `$CREDENTIALS_DIRECTORY` is expanded."""
 
     def resolve(self) -> str:
         """The URL. Raises ConfigurationError where the file cannot be read."""
         if self.url_file is None:
             return self.url
         try:
-            return self.url_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(f"store.url_file: {error.strerror}: {self.url_file}") from None
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"store.url_file: not a text in UTF-8: {self.url_file}") from None
+            return read_secret(self.url_file, "store.url_file")
+        except SecretError as error:
+            raise ConfigurationError(str(error)) from None
 
 
 class HttpSettings(Section):

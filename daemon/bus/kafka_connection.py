@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from daemon.bus.bus import BusError
 from daemon.bus.kafka_options import KafkaOptions
+from daemon.secret_files import SecretError, read_secret
 
 RECONNECT_MAX_S = 2.0
 """Longest pause between attempts to reach a broker that went away (kafka-python's default, 30 s, outlasts a restart by far)."""
@@ -138,8 +139,10 @@ def _client_settings(options: KafkaOptions) -> dict[str, Any]:
 def _password(options: KafkaOptions) -> _Hidden:
     if options.sasl_password_file is None:
         return _secret(options.sasl_password)
-    _readable("sasl_password_file", options.sasl_password_file)
-    return _Hidden(options.sasl_password_file.read_text(encoding="utf-8").strip())
+    try:
+        return _Hidden(read_secret(options.sasl_password_file, "sasl_password_file"))
+    except SecretError as error:
+        raise BusError(str(error)) from None
 
 
 def _secret(secret: SecretStr) -> _Hidden:

@@ -73,7 +73,7 @@ def _check_partitions(options: KafkaOptions, name: str, topic: Topic, count: int
 
 def _check_policies(admin: Any, options: KafkaOptions, existing: Mapping[str, Topic]) -> None:  # noqa: ANN401
     """A compacted topic that forgets by age would lose its state without a word."""
-    compacted = [name for name, topic in existing.items() if topic.compacted]
+    compacted = [name for name, topic in existing.items() if topic.compacted and not topic.expires]
     if not compacted:
         return
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, ["cleanup.policy"]) for name in compacted]
