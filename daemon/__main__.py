@@ -17,8 +17,10 @@ class Commands(click.Group):
     places: ClassVar[dict[str, str]] = {
         "config": "daemon.commands.config",
         "demo": "daemon.commands.demo",
+        "grafana": "daemon.commands.grafana",
         "incidents": "daemon.commands.incidents",
         "label": "daemon.commands.label",
+        "optimizer": "daemon.commands.optimizer",
         "replay": "daemon.commands.replay",
         "run": "daemon.commands.run",
         "status": "daemon.commands.status",

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from daemon import messages, metrics, plugins
+from daemon import metrics, plugins
 from daemon.bus.bus import Bus, BusError
-from daemon.messages import StageStatus
 from daemon.notify.receiver import Receiver
 from daemon.pipeline import builders, check_stages, open_bus, open_clock
 from daemon.runner import STUCK_AFTER_S, StageRunner
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, load
+from daemon.status import StatusTeller
 from daemon.store.store import Store
 from daemon.supervisor import Supervisor
 from daemon.version import VERSION
 from daemon.web.operations import OperationsServer
 
 log = logging.getLogger(__name__)
-
-STATUS_EVERY_S = 5.0
-"""Wall seconds between messages that say how each stage is."""
 
 
 class Service:
@@ -47,8 +41,6 @@ class Service:
         self._runners: list[StageRunner] = []
         self._supervisor = Supervisor()
         self._started_s = time.time()
-        self._process = f"{socket.gethostname()}/{os.getpid()}"
-        self._status_due_s = 0.0
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Raises what cannot be mended by trying again: configuration, store, bus, port."""
@@ -91,11 +83,13 @@ class Service:
         )
         for runner in reversed(self._runners):  # readers before writers
             runner.start()
+        teller = StatusTeller(bus, self._stage_statuses)
+        teller.start()
         self._supervisor.ready(self._summary())
         while not (self._stop.is_set() or self._reload.is_set()):
             self._stop.wait(0.2) if self._beat() else self._stop.wait(1.0)
-            self._tell_status(bus)
         self._supervisor.reloading() if self._reload.is_set() else self._supervisor.stopping()
+        teller.stop()
         self._wind_down(bus, store)
 
     def _beat(self) -> bool:
@@ -111,24 +105,16 @@ class Service:
         troubles = self._not_live() + [f"{r.name}: {r.error}" for r in self._runners if r.error]
         return "; ".join(troubles) or f"running {', '.join(self._names)}"
 
-    def _tell_status(self, bus: Bus) -> None:
-        """Says on the bus how each stage is, for the page and whoever else asks; nobody waits for it."""
-        if time.monotonic() < self._status_due_s:
-            return
-        self._status_due_s = time.monotonic() + STATUS_EVERY_S
-        with suppress(BusError):  # the bus cannot be reached: the stages say so themselves
-            for entry in self._stage_statuses():
-                status = StageStatus(self._process, entry["stage"], time.time_ns(), entry)
-                bus.publish("state", f"{self._process}/{status.stage}", messages.encode(status))
-            bus.flush(1.0)
-
     def _wind_down(self, bus: Bus, store: Store) -> None:
         ended = []
         for runner in self._runners:
             ended.append(runner.stop())
             if ended[-1]:
                 self._supervisor.feed()
-        bus.close()
+        try:
+            bus.close()
+        except BusError as error:  # what it still held is made again from what was saved
+            log.error("bus did not close cleanly reason=%r", str(error))
         store.close()
         log.info("stopped stages=%s clean=%s state=saved", ",".join(self._names), all(ended))
 

@@ -14,7 +14,6 @@ pytest_plugins = [
     "tests.prometheus_server",
     "tests.grafana_server",
     "tests.elog_server",
-    "tests.slack_server",
     "tests.slurm_cluster",
 ]
 

@@ -146,6 +146,7 @@ class PrometheusServer(Server):
             "config.file": self.folder / "prometheus.yml",
             "storage.tsdb.path": self.folder / "tsdb",
             "web.listen-address": self.address,
+            "rules.alert.resend-delay": "1s",  # Alertmanager is found after the first alerts, 5 s after the start
             "log.level": "warn",
         }
         return ["prometheus", *(f"--{name}={value}" for name, value in options.items())]

@@ -53,7 +53,9 @@ class DrainRules:
     """When a drain may be proposed.
 
     repair_s: how long the node is out once it is empty (or has failed). gain_least_core_hours: what the low end of the interval must
-    gain. policy, backfill: how the batch system orders its queue.
+    gain. policy, backfill: how the batch system orders its queue. repair_is_due: what is wrong with the node has to be repaired in any
+    case, sooner or later: the time of a planned repair is then not held against the drain, and it may be drained where it only
+    costs nothing.
     """
 
     repair_s: float = 86400.0
@@ -61,6 +63,7 @@ class DrainRules:
     gain_least_core_hours: float = 0.0
     policy: str = "priority"
     backfill: bool = True
+    repair_is_due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ class DrainAdvice:
     """What draining a node gains, in core-hours of useful work within the horizon.
 
     gain = lost_without − lost_with − capacity_cost, all expectations: work lost to a failure without and with the drain, and the work
-    that does not get done for lack of the drained node. failure_probability: within the horizon. empty_after_s: mean time until the
-    node's jobs have ended.
+    that does not get done for lack of the drained node (where a repair is due: less what a forced repair takes longer).
+    failure_probability: within the horizon. empty_after_s: mean time until the node's jobs have ended.
     """
 
     accepted: bool
@@ -98,13 +101,16 @@ def advise_drain(
     useful, lost, empty_after_s = _worlds(Futures(snapshot, outlook), index, _failure_times(risk, outlook, random), outlook, rules)
     probability = _probability(risk.hazard_per_s, outlook.horizon_s)
     draws = _probabilities(risk, outlook.horizon_s, random)
-    gain = weighted_gain(useful[:, 1] - useful[:, 0], useful[:, 3] - useful[:, 2], probability, draws, outlook.seed)
+    failing, sound = useful[:, 1] - useful[:, 0], useful[:, 3] - useful[:, 2]
+    if rules.repair_is_due:
+        failing, sound = lost[:, 0] - lost[:, 1] + _longer_repair(snapshot, index, outlook, rules), np.zeros(outlook.samples)
+    gain = weighted_gain(failing, sound, probability, draws, outlook.seed)
     without, with_drain = (probability * float(core_hours) for core_hours in lost[:, :2].mean(axis=0))
-    accepted = gain.low > rules.gain_least_core_hours
+    accepted = gain.low >= rules.gain_least_core_hours if rules.repair_is_due else gain.low > rules.gain_least_core_hours
     return DrainAdvice(
         accepted=accepted,
         node=node,
-        reason=_reason(node, accepted, gain, probability, outlook.horizon_s),
+        reason=_reason(node, accepted, gain, probability, outlook.horizon_s, due=rules.repair_is_due),
         gain=gain,
         failure_probability=probability,
         lost_without_core_hours=without,
@@ -112,6 +118,12 @@ def advise_drain(
         capacity_cost_core_hours=without - with_drain - gain.expected,
         empty_after_s=empty_after_s,
     )
+
+
+def _longer_repair(snapshot: Snapshot, node: int, outlook: Outlook, rules: DrainRules) -> float:
+    """Core-hours that a failure costs because the repair that it forces takes longer than a planned one."""
+    longer_s = max(0.0, rules.unplanned_repair_s - rules.repair_s)
+    return longer_s * snapshot.nodes[node].processors * min(1.0, outlook.load_ratio) / CORE_HOUR_S
 
 
 def _worlds(futures: Futures, node: int, failing_s: Array, outlook: Outlook, rules: DrainRules) -> tuple[Array, Array, float]:
@@ -179,8 +191,10 @@ def _probabilities(risk: FailureRisk, horizon_s: float, random: np.random.Genera
     return probabilities
 
 
-def _reason(node: str, accepted: bool, gain: Gain, probability: float, horizon_s: float) -> str:
+def _reason(node: str, accepted: bool, gain: Gain, probability: float, horizon_s: float, *, due: bool) -> str:
     verdict = "gains" if accepted else "does not surely gain enough:"
+    if due:
+        verdict = "before the repair that is due saves" if accepted else "before the repair that is due does not surely save enough:"
     return (
         f"draining {node} {verdict} {gain.expected:.3g} core-hours (90 %: {gain.low:.3g} to {gain.high:.3g}) where the node fails with "
         f"a probability of {100.0 * probability:.2g} % within {horizon_s / 3600.0:.3g} h"

@@ -19,13 +19,17 @@ class DrainSettings(Options):
     """When draining a node is proposed: `[optimizer.drain]`."""
 
     gain_least_core_hours: float = Field(default=0.0, ge=0)
-    """The low end of the interval of the gain must be above this."""
-    repair_s: Positive = 86400.0
-    """How long a node is out for a repair that was planned."""
+    """The low end of the interval of the gain must be this at least."""
+    repair_is_due: bool = True
+    """What the conditions name has to be repaired in any case, sooner or later: then only what a failure would destroy counts, and the
+    time that a planned repair takes does not. Otherwise a drain is weighed against never repairing."""
+    repair_s: Positive = 4 * 3600.0
+    """How long a node is out for a repair that was planned, once it is empty."""
     unplanned_repair_s: Positive = 86400.0
     """The same after a failure that nobody expected."""
     failure_probability: float = Field(default=0.1, gt=0, lt=1)
-    """What is expected of a condition that comes without a failure rate: that the node fails with this probability …"""
+    """What is expected of each finding at least, and where it comes without a failure rate: that the node fails with this
+    probability … (a rate of all disks with such readings is an average over years; one that was found failing now is worse)"""
     failure_within_s: Positive = 7 * 86400.0
     """… within this time."""
 

@@ -50,12 +50,12 @@ class TestTopics:
         described = {
             entry["name"]: len(entry["partitions"]) for entry in admin.describe_topics() if entry["name"].startswith(options.prefix)
         }
-        single = ["layouts", "conditions", "findings", "incidents", "plans", "feedback", "dead-letters"]
+        single = ["layouts", "conditions", "findings", "incidents", "plans", "state", "feedback", "dead-letters"]
         assert described == {options.topic(name): 1 for name in single} | {options.topic("frames"): 3, options.topic("ingest"): 3}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in described]
         settings = admin.describe_configs(resources)["topic"]
         compacted = {name for name, entry in settings.items() if entry.get("cleanup.policy", {}).get("value") == "compact"}
-        assert compacted == {options.topic(name) for name in ("layouts", "conditions", "incidents")}
+        assert compacted == {options.topic(name) for name in ("layouts", "conditions", "incidents", "plans")}
         assert settings[options.topic("frames")]["retention.ms"]["value"] == str(3 * 86_400_000)
 
     def test_a_topic_that_must_have_one_partition_and_has_more_is_refused(self, kafka: KafkaBroker, admin: Any) -> None:

@@ -91,6 +91,32 @@ def test_no_risk_gains_nothing() -> None:
     assert not advice.accepted
 
 
+class TestRepairIsDue:
+    """The node has to be repaired in any case: now, or when it fails."""
+
+    DUE = DrainRules(repair_is_due=True)
+
+    def test_even_a_small_risk_is_worth_draining_for_where_jobs_would_be_lost(self) -> None:
+        work = snapshot(2, [queued(f"q{i}", 8, 12.0, 1.0) for i in range(6)], [running("r", 1.0, 1.5, n0=8)])
+        advice = advise_drain(work, "n0", risk(0.01), QUIET, self.DUE)
+        assert advice.accepted
+        assert 0 < advice.gain.low < advice.gain.expected
+        assert advice.gain.expected == pytest.approx(advice.lost_without_core_hours - advice.lost_with_core_hours)
+        assert not advise_drain(work, "n0", risk(0.01), QUIET).accepted, "weighed against never repairing it does not pay"
+
+    def test_an_idle_node_is_drained_before_jobs_come(self) -> None:
+        advice = advise_drain(precious(), "n1", risk(0.01), QUIET, self.DUE)
+        assert (advice.accepted, advice.gain.expected) == (True, 0.0)
+
+    def test_a_forced_repair_that_takes_longer_counts(self) -> None:
+        rules = replace(self.DUE, repair_s=3600.0, unplanned_repair_s=3 * 3600.0)
+        advice = advise_drain(precious(), "n1", risk(0.5), replace(QUIET, load_ratio=0.5, samples=4), rules)
+        assert advice.gain.expected >= 0.5 * 2 * 8 * 0.5
+
+    def test_the_least_gain_holds_all_the_same(self) -> None:
+        assert not advise_drain(precious(), "n1", risk(0.01), QUIET, replace(self.DUE, gain_least_core_hours=1.0)).accepted
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.5, 0.6), (0.1, 0.2), (-0.1, 0.9), (0.1, 1.0)])
 def test_an_interval_that_is_none_is_refused(low: float, high: float) -> None:
     with pytest.raises(ValueError, match=r"interval|below 1"):

@@ -1,0 +1,1 @@
+"""Prometheus rules that watch the monitor itself."""
