@@ -20,8 +20,10 @@ from pydantic import Field
 
 from collectors.collector import Options
 from collectors.frame import Frame, Layout
+from detectors.figure import SeriesFigure
 from detectors.finding import Contribution, Evidence, Scores
 from detectors.gauge_groups import GaugeGroups, judged
+from detectors.picturing import BAND_SPREADS, Moment, line, top
 from detectors.ranking import mean_of_highest, shares
 from detectors.scaling import spread_of
 from detectors.selection import SelectionOptions
@@ -153,6 +155,23 @@ class AutoencoderDetector:
         others = [c.name for c in ranked[1:] if c.share > 0.1]
         summary = f"{first.name} is {amount(first.observed, first.unit)}, {amount(first.expected, first.unit)} would fit the others"
         return Evidence(f"{summary}; also {listed(others)}" if others else summary, tuple(ranked))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
+        """The channels with the highest residuals, each in the band about what the others let expect of it at that time."""
+        view = self._groups.views.of(recent.layout)[unit]
+        network, moment = self._networks[view.number], Moment.of(recent, row)
+        z, _ = self._groups.matrix(recent, view, Z_MOST)
+        expected, place = network.reconstruct(z[moment.rows]), {name: i for i, name in enumerate(view.names)}
+        lines = []
+        for contribution in top(self.explain(recent, row, unit).ranked):
+            i = place[contribution.name]
+            feature = int(view.present[i])
+            values = moment.readings(view.columns[i : i + 1])[:, 0]
+            zero, spread = (self._groups.reading(view, feature, z_value) for z_value in (0.0, 1.0))
+            centre = zero + expected[:, feature] * (spread - zero)
+            half_width = BAND_SPREADS * float(network.residual_spread[feature]) * (spread - zero)
+            lines.append(line(contribution.name, contribution.unit, values, centre, half_width, contribution.share))
+        return moment.series(f"Channels of {view.group.name} that do not fit the others", lines)
 
     def state(self) -> dict[str, Any]:
         """Groups and networks."""

@@ -36,6 +36,14 @@ class Carried:
             return self._after
         return self._before if first_ns == self._first_ns else self._initial
 
+    def latest_in(self, frame: Frame) -> tuple[int, Arrays]:
+        """First row of a frame that belongs to the block scored last (its length where none does), and the arrays before that block.
+
+        For pictures of what went before: it changes nothing.
+        """
+        first = len(frame) if self._first_ns == np.iinfo(np.int64).min else int(np.searchsorted(frame.time_ns, self._first_ns))
+        return first, self._before
+
     def after(self, frame: Frame, arrays: Arrays) -> None:
         """Keeps the arrays at the end of a block that was begun with `before`."""
         self._before = self.before(frame)

@@ -22,8 +22,10 @@ from collectors.collector import Options
 from collectors.frame import Channel, Frame, Histogram, Kind, Layout, Quality, Storage
 from detectors.bins import count_columns, counts, good_rows
 from detectors.blocks import Carried
+from detectors.figure import Figure
 from detectors.finding import Evidence, Scores, Unit
 from detectors.health_evidence import dead_evidence, hot_evidence, silent_evidence, stuck_evidence
+from detectors.health_picture import channel_picture, map_picture
 from detectors.liveness import Liveness, beginning, follow, learn_liveness
 from detectors.occupancy import Judging, Occupancy, dead_region, dead_scores, hot_cells, hot_scores, learn_occupancy, row_blocks
 from detectors.selection import PerLayout, SelectionOptions, matches_any, select_channels, select_histograms, unit_key
@@ -162,6 +164,20 @@ class ChannelHealthDetector:
         if hot:
             return hot_evidence(view.histogram, content, hot_cells(view.model, content, self._judging))
         return dead_evidence(view.histogram, content, dead_region(view.model, content, self._judging))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> Figure | None:
+        """The readings of a silent or stuck channel; the map with its dead region or hot channels outlined."""
+        bound = self._bound.of(recent.layout)
+        followed, stuck = len(bound.columns), len(bound.stuck)
+        if unit < followed + stuck:
+            i = unit if unit < followed else int(bound.stuck[unit - followed])
+            column = int(bound.frame_columns[i])
+            return channel_picture(recent, row, bound.columns[i], bound.names[i], column, bound.units[unit].condition)
+        number, hot = divmod(unit - followed - stuck, 2)
+        view = bound.maps[number]
+        content = counts(recent.rows(slice(row, row + 1)), view.histogram, view.columns, view.squares)[0]
+        judged = hot_cells(view.model, content, self._judging) if hot else dead_region(view.model, content, self._judging)
+        return map_picture(view.histogram, view.model, content, judged, hot=bool(hot))
 
     def state(self) -> dict[str, Any]:
         """What was learned and what runs on from block to block."""

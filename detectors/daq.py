@@ -26,9 +26,12 @@ from detectors.daq_case import Case
 from detectors.daq_conditions import Facts, Verdict, data_flow, dead_time, trigger_throttling
 from detectors.daq_evidence import evidence_of
 from detectors.daq_overview import overview, stop
+from detectors.daq_picture import picture_of
 from detectors.daq_run import Run, RunMemory, RunRows
 from detectors.daq_view import Bools, DaqLayout, DaqView, same_wiring
+from detectors.figure import Figure
 from detectors.finding import Breaches, Evidence, Unit
+from detectors.picturing import Moment
 
 KEPT_LAYOUTS = 8
 PENDING_NS = 300 * 1_000_000_000
@@ -95,6 +98,24 @@ class _Judged:
     starts: list[int]
     breaches: Breaches
 
+    def case(self, what: Unit, row: int) -> Case:
+        """What a unit stands for in a row."""
+        part = int(np.searchsorted(self.starts, row, side="right")) - 1
+        facts, within = self.facts[part], row - self.starts[part]
+        objects: dict[str, list[int]] = {}
+        for verdict in self.verdicts[part]:
+            if verdict.condition == what.condition:
+                places = _places(facts.view.layout, verdict.kind)
+                held = np.flatnonzero(verdict.holds[within]).tolist()
+                objects.setdefault(verdict.kind, []).extend(i for i in held if _belongs(places[i], verdict.kind, what.place))
+        return Case(facts, within, objects)
+
+    def row_at(self, time_ns: int) -> int:
+        """The row of this time, -1 where there is none."""
+        times = np.concatenate([facts.view.frame.time_ns for facts in self.facts])
+        row = int(np.searchsorted(times, time_ns))
+        return row if row < len(times) and times[row] == time_ns else -1
+
 
 class DaqRule:
     """The DAQ diagnosis; see the module."""
@@ -131,16 +152,20 @@ class DaqRule:
         if self._last is None:
             raise IndexError(f"rule {self.name}: the frame has no unit {unit}")
         judged = self._last[1]
-        part = int(np.searchsorted(judged.starts, row, side="right")) - 1
-        facts, within = judged.facts[part], row - judged.starts[part]
         what = judged.breaches.units[unit]
-        objects: dict[str, list[int]] = {}
-        for verdict in judged.verdicts[part]:
-            if verdict.condition == what.condition:
-                places = _places(facts.view.layout, verdict.kind)
-                held = np.flatnonzero(verdict.holds[within]).tolist()
-                objects.setdefault(verdict.kind, []).extend(i for i in held if _belongs(places[i], verdict.kind, what.place))
-        return evidence_of(what, Case(facts, within, objects))
+        return evidence_of(what, judged.case(what, row))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> Figure | None:
+        """Dead time by cause with the culprit's, else TTS states, else readings; see `detectors.daq_picture`.
+
+        `unit` is one of the frame that was judged last, which must have the row; None where it has not.
+        """
+        judged = self._last[1] if self._last is not None else None
+        row_there = -1 if judged is None else judged.row_at(int(recent.time_ns[row]))
+        if judged is None or row_there < 0 or unit >= len(judged.breaches.units):
+            return None
+        what = judged.breaches.units[unit]
+        return picture_of(what, judged.case(what, row_there), Moment.of(recent, row))
 
     def state(self) -> dict[str, Any]:
         """Run control states and conditions of the last minutes, by source."""

@@ -18,7 +18,9 @@ from collectors.collector import Options
 from collectors.frame import Float, Frame, Kind, Layout, Quality
 from detectors.blocks import Carried
 from detectors.compiled import compiled
+from detectors.figure import SeriesFigure
 from detectors.finding import Contribution, Evidence, Scores, Unit
+from detectors.picturing import BAND_SPREADS, Moment, line
 from detectors.scaling import learn_scaling
 from detectors.selection import Channels, PerLayout, SelectionOptions, select_channels, unit_key
 from detectors.smoothing import weight_of
@@ -26,6 +28,8 @@ from detectors.wording import amount
 
 PULL_MOST = 3.0
 """A reading pulls mean and deviation as if it were at most this many deviations away: a spike widens nothing."""
+START_ROWS = 20
+"""Rows whose median starts the mean in a picture, where it goes back further than what is remembered."""
 
 
 class EwmaOptions(SelectionOptions):
@@ -96,6 +100,27 @@ class EwmaDetector:
         expected = float(mean[unit])
         summary = f"{units[unit].name} is {amount(observed, channel.unit)}, usually {amount(expected, channel.unit)}"
         return Evidence(summary, (Contribution(channel.name, channel.place, observed, expected, 1.0, channel.unit),))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
+        """The channel in the band of its moving mean and deviation before each reading."""
+        channels, position, units = self._bound.of(recent.layout)
+        values = recent.readings(channels.columns[unit : unit + 1])
+        joint, before = self._carried.latest_in(recent)
+        at, weight = position[unit : unit + 1], weight_of(self._options.rows)
+        begin = values[:START_ROWS][np.isfinite(values[:START_ROWS])]
+        mean, deviation = before["mean"][at].astype(np.float64), before["deviation"][at].astype(np.float64)
+        if len(begin) and joint:
+            mean = np.array([np.median(begin)])
+        centre, spread = np.empty(len(recent)), np.empty(len(recent))
+        for row_number in range(len(recent)):  # of one channel; `chart` keeps only where it ends
+            if row_number == joint:
+                mean, deviation = before["mean"][at].astype(np.float64), before["deviation"][at].astype(np.float64)
+            centre[row_number], spread[row_number] = mean[0], deviation[0] / MEAN_PER_STANDARD
+            _, mean, deviation = chart(values[row_number : row_number + 1], mean, deviation, self._floor[at], weight)
+        moment = Moment.of(recent, row)
+        channel, rows = channels.channels[unit], moment.rows
+        shown = line(units[unit].name, channel.unit, values[rows, 0], centre[rows], BAND_SPREADS * spread[rows], 1.0)
+        return moment.series(f"{units[unit].name} against its recent mean", [shown])
 
     def state(self) -> dict[str, Any]:
         """What was learned and what runs on from block to block."""

@@ -17,9 +17,11 @@ from pyod.models.iforest import IForest
 
 from collectors.collector import Options
 from collectors.frame import Frame, Layout
+from detectors.figure import SeriesFigure
 from detectors.finding import Contribution, Evidence, Scores
 from detectors.gauge_groups import GaugeGroups, GroupView, judged
 from detectors.packed_forest import PackedForest, pack
+from detectors.picturing import BAND_SPREADS, Moment, line, top
 from detectors.selection import SelectionOptions
 from detectors.wording import listed
 
@@ -27,6 +29,8 @@ Array = NDArray[np.float64]
 
 Z_MOST = 1e6
 RANKED_MOST = 10
+TRIED_MOST = 64
+"""Channels, those furthest from usual, whose part in a score is tried out."""
 
 
 class IsolationForestOptions(SelectionOptions):
@@ -88,14 +92,31 @@ class IsolationForestDetector:
         """Channels by how much the score falls when their reading is replaced by the usual one."""
         view = self._groups.views.of(frame.layout)[unit]
         z = self._groups.matrix(frame.rows(slice(row, row + 1)), view, Z_MOST)[0][0]
-        replaced = np.tile(z, (len(view.present), 1))
-        replaced[np.arange(len(view.present)), view.present] = 0.0
+        tried = np.argsort(-np.abs(z[view.present]), kind="stable")[:TRIED_MOST]
+        replaced = np.tile(z, (len(tried), 1))
+        replaced[np.arange(len(tried)), view.present[tried]] = 0.0
         forest = self._forests[view.number]
-        gain = np.maximum(forest.score(z[None])[0] - forest.score(replaced), 0.0)
+        gain = np.zeros(len(view.present))
+        gain[tried] = np.maximum(forest.score(z[None])[0] - forest.score(replaced), 0.0)
         order = np.lexsort((-np.abs(z[view.present]), -gain))[:RANKED_MOST]
         ranked = self._ranked(frame, view, row, order, gain / max(float(gain.sum()), 1e-300))
         names = [c.name for c in ranked if c.share > 0][:3]
         return Evidence(f"Readings of {view.group.name} do not usually occur together: {listed(names)}", ranked)
+
+    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
+        """The channels that the score rests on, each in its usual range."""
+        view = self._groups.views.of(recent.layout)[unit]
+        moment = Moment.of(recent, row)
+        place = {name: i for i, name in enumerate(view.names)}
+        lines = []
+        for contribution in top(self.explain(recent, row, unit).ranked):
+            i = place[contribution.name]
+            values = moment.readings(view.columns[i : i + 1])[:, 0]
+            feature = int(view.present[i])
+            usual = self._groups.reading(view, feature, 0.0)
+            half_width = self._groups.reading(view, feature, BAND_SPREADS) - usual
+            lines.append(line(contribution.name, contribution.unit, values, usual, half_width, contribution.share))
+        return moment.series(f"Readings of {view.group.name} that do not usually occur together", lines)
 
     def state(self) -> dict[str, Any]:
         """Groups and forests."""

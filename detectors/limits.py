@@ -11,7 +11,9 @@ from pydantic import model_validator
 
 from collectors.collector import Options
 from collectors.frame import Channel, Frame, Kind, Layout
+from detectors.figure import SeriesFigure
 from detectors.finding import Breaches, Contribution, Evidence, Severity, Unit
+from detectors.picturing import Moment, line
 from detectors.selection import Channels, PerLayout, SelectionOptions, glob, select_channels, unit_key
 from detectors.wording import amount
 
@@ -97,6 +99,16 @@ class LimitsRule:
         where = f"{'above' if above else 'below'} {amount(limit, channel.unit)}"
         contribution = Contribution(bound.units[unit].name, channel.place, value, limit, 1.0, channel.unit)
         return Evidence(f"{bound.units[unit].name} is {amount(value, channel.unit)}, {where}", (contribution,))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
+        """The readings with the limits."""
+        bound, moment = self._bound.of(recent.layout), Moment.of(recent, row)
+        values = moment.readings(bound.columns[unit : unit + 1])[:, 0]
+        low, high, name = float(bound.low[unit]), float(bound.high[unit]), bound.units[unit].name
+        shown = line(name, bound.channels[unit].unit, values, share=1.0)
+        bad = (values < low) | (values > high)
+        broken = "above" if values[moment.at] > high else "below"
+        return moment.series(f"{name} {broken} its limit", [shown], bad, limit_low=low, limit_high=high)
 
     def _bind(self, layout: Layout) -> _Bound:
         gauges = select_channels(layout, self._options, Kind.GAUGE)

@@ -17,8 +17,10 @@ from pydantic import Field
 from collectors.collector import Options
 from collectors.frame import Frame, Histogram, Layout, Quality, Storage
 from detectors.bins import field_columns
+from detectors.figure import HistogramFigure, MapFigure
 from detectors.finding import Evidence, Scores, Unit
 from detectors.reference_evidence import count_evidence, profile_evidence
+from detectors.reference_picture import count_picture, profile_picture
 from detectors.selection import PerLayout, SelectionOptions, select_histograms, unit_key
 from detectors.shapes import Compared, Windows, compare_counts, compare_profiles, learn_counts, learn_profile
 
@@ -57,6 +59,11 @@ class _Batch:
     def bins(self) -> int:
         return self.windows.bins
 
+    def only(self, i: int) -> _Batch:
+        """One histogram alone."""
+        learned = {name: array[i : i + 1] for name, array in self.learned.items()}
+        return _Batch(self.histograms[i : i + 1], self.fields[:, i : i + 1], self.windows, self.profile, learned)
+
 
 @dataclass(frozen=True, eq=False)
 class _Bound:
@@ -64,6 +71,14 @@ class _Bound:
 
     batches: tuple[_Batch, ...]
     units: tuple[Unit, ...]
+
+    def batch_of(self, unit: int) -> tuple[_Batch, int]:
+        """The batch that a unit is in, and its place there."""
+        for batch in self.batches:
+            if unit < len(batch.histograms):
+                return batch, unit
+            unit -= len(batch.histograms)
+        raise IndexError(f"there are no units after the {len(self.units)} of this layout")
 
 
 class ReferenceDetector:
@@ -118,17 +133,25 @@ class ReferenceDetector:
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """The bins that differ most, with what was expected, and where a peak has moved to if it has."""
-        bound = self._bound.of(frame.layout)
-        for batch in bound.batches:
-            if unit < len(batch.histograms):
-                break
-            unit -= len(batch.histograms)
+        batch, unit = self._bound.of(frame.layout).batch_of(unit)
         content = _content(frame.rows(slice(row, row + 1)), batch)
         compared = _compare(content, batch)
         histogram, pull, expected = batch.histograms[unit], compared.pull[0, unit], compared.expected[0, unit]
         if batch.profile:
             return profile_evidence(histogram, content[1][0, unit], expected, pull)
         return count_evidence(histogram, content[0][0, unit], expected, pull, batch.windows)
+
+    def picture(self, recent: Frame, row: int, unit: int) -> HistogramFigure | MapFigure | None:
+        """The histogram of the interval against its reference, with pulls; as a map where it has two axes."""
+        batch, unit = self._bound.of(recent.layout).batch_of(unit)
+        alone = batch.only(unit)
+        content = _content(recent.rows(slice(row, row + 1)), alone)
+        compared = _compare(content, alone)
+        histogram, pull, expected = alone.histograms[0], compared.pull[0, 0], compared.expected[0, 0]
+        if alone.profile:
+            entries, mean, variance = (array[0, 0] for array in content)
+            return profile_picture(histogram, entries, mean, variance, expected, alone.learned["spread_squared"][0], pull)
+        return count_picture(histogram, content[0][0, 0], expected, pull, alone.learned["dispersion"][0], alone.windows)
 
     def state(self) -> dict[str, Any]:
         """The references."""

@@ -13,7 +13,6 @@ Three sorts of units:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,20 +22,19 @@ from pydantic import Field
 from collectors.collector import Options
 from collectors.frame import Frame, Kind, Layout
 from detectors.blocks import Carried, Latest
-from detectors.common_mode import CommonMode, learn_common_mode, no_common_mode
+from detectors.common_mode import learn_common_mode, no_common_mode
+from detectors.figure import SeriesFigure
 from detectors.finding import Contribution, Evidence, Scores, Unit
 from detectors.ranking import mean_of_highest, shares
-from detectors.scaling import Scaling, learn_scaling, spread_of
-from detectors.selection import Channels, Group, PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
+from detectors.robust_z_model import PULL_MOST, Z_MOST, Bound, Judged, Model
+from detectors.robust_z_picture import RobustZPictures
+from detectors.scaling import learn_scaling, spread_of
+from detectors.selection import Group, PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
 from detectors.smoothing import moving_means, weight_of
 from detectors.wording import amount, listed, times
 
 Array = NDArray[np.float64]
 
-PULL_MOST = 3.0
-"""A reading pulls a moving mean as if it were at most this many spreads away."""
-Z_MOST = 50.0
-"""Largest |z| that counts in a group: one channel alone does not decide."""
 RANKED_MOST = 10
 
 
@@ -57,52 +55,6 @@ class RobustZOptions(SelectionOptions):
     """Channels of a quantity without which a common mode cannot be told."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Bound:
-    """Channels of a layout that were learned, their positions in the model, their groups and the units of all."""
-
-    channels: Channels
-    position: NDArray[np.int64]
-    groups: list[Group]
-    units: tuple[Unit, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """Of each row and channel, in spreads of the channel: slow level and fast level, and how unusual the reading is to each.
-
-    level: what the reading is compared with; outlier, drift: unsigned scores; mean: the fast level; z: what groups are made
-    of, signed. All of shape (n, channels), NaN where there is no good reading.
-    """
-
-    level: Array
-    outlier: Array
-    mean: Array
-    drift: Array
-    z: Array
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """What was learned, by position of the key in `scaling`; all spreads are in spreads of the channel."""
-
-    scaling: Scaling
-    common: CommonMode
-    residual_spread: Array
-    z_spread: Array
-    mean_centre: Array
-    mean_spread: Array
-
-    def state(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, name) for name in ("residual_spread", "z_spread", "mean_centre", "mean_spread")}
-        return {"scaling": self.scaling.state(), "common": self.common.state(), **arrays}
-
-    @classmethod
-    def of(cls, state: Mapping[str, Any]) -> _Model:
-        arrays = (np.asarray(state[name]) for name in ("residual_spread", "z_spread", "mean_centre", "mean_spread"))
-        return cls(Scaling.of(state["scaling"]), CommonMode.of(state["common"]), *arrays)
-
-
 class RobustZDetector:
     """Robust z of channels and of groups of channels. Cost: O(rows x channels).
 
@@ -120,10 +72,10 @@ class RobustZDetector:
         self.name = name
         self._options = options
         nothing = np.empty(0)
-        self._model = _Model(learn_scaling((), np.empty((0, 0))), no_common_mode(0), nothing, nothing, nothing, nothing)
+        self._model = Model(learn_scaling((), np.empty((0, 0))), no_common_mode(0), nothing, nothing, nothing, nothing)
         self._carried = Carried({"slow": nothing, "fast": nothing})
         self._bound = PerLayout(self._bind)
-        self._latest: Latest[_Judged] = Latest()
+        self._latest: Latest[Judged] = Latest()
 
     def applies(self, layout: Layout) -> bool:
         """Whether there are gauges to judge."""
@@ -144,7 +96,7 @@ class RobustZDetector:
         fast = moving_means(alone, zero, weight_of(options.fast_rows), zero + PULL_MOST)
         seen = np.where(np.isfinite(z), fast[1:], np.nan)
         centre = np.nan_to_num(np.nanmedian(seen, axis=0)) if len(known) else zero
-        self._model = _Model(
+        self._model = Model(
             scaling,
             common,
             residual_spread=np.maximum(spread_of(z - slow[:-1]), floor),
@@ -179,6 +131,18 @@ class RobustZDetector:
             return self._explain_drift(bound, judged, row, unit - channels)
         return self._explain_group(frame, bound, judged, row, bound.groups[unit - 2 * channels])
 
+    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
+        """The channel with the band about its recent or usual level, or the channels of the group that are furthest off."""
+        bound, options = self._bound.of(recent.layout), self._options
+        weights = weight_of(options.slow_rows), weight_of(options.fast_rows)
+        pictures = RobustZPictures(bound, self._model, self._carried, weights, options.top)
+        channels = len(bound.channels)
+        if unit < channels:
+            return pictures.outlier(recent, row, unit)
+        if unit < 2 * channels:
+            return pictures.drift(recent, row, unit - channels)
+        return pictures.group(recent, row, bound.groups[unit - 2 * channels])
+
     def state(self) -> dict[str, Any]:
         """What was learned and what runs on from block to block."""
         return {"version": 1, "model": self._model.state(), "carried": self._carried.state()}
@@ -187,12 +151,12 @@ class RobustZDetector:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
         if state.get("version") != 1:
             raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
-        self._model = _Model.of(state["model"])
+        self._model = Model.of(state["model"])
         self._carried = Carried.of(state["carried"])
         self._bound.forget()
         self._latest = Latest()
 
-    def _bind(self, layout: Layout) -> _Bound:
+    def _bind(self, layout: Layout) -> Bound:
         channels, position = select_channels(layout, self._options, Kind.GAUGE).among(self._model.scaling.keys)
         groups = group_by_place(layout, channels.channels, self._options.group_depth) if len(channels) else []
         groups = [group for group in groups if len(group.members) > 1]
@@ -200,9 +164,9 @@ class RobustZDetector:
         outliers = [Unit(unit_key(key, "outlier"), name, c.place, "outlier") for key, name, c in described]
         drifts = [Unit(unit_key(key, "drift"), name, c.place, "drift") for key, name, c in described]
         whole = [Unit(unit_key(group.key, "group_outlier"), group.name, group.place, "group_outlier") for group in groups]
-        return _Bound(channels, position, groups, (*outliers, *drifts, *whole))
+        return Bound(channels, position, groups, (*outliers, *drifts, *whole))
 
-    def _judge(self, frame: Frame) -> _Judged:
+    def _judge(self, frame: Frame) -> Judged:
         bound, model, options = self._bound.of(frame.layout), self._model, self._options
         at = bound.position
         z = model.scaling.standardised(frame.readings(bound.channels.columns), at)
@@ -215,7 +179,7 @@ class RobustZDetector:
         after["slow"][at], after["fast"][at] = slow[-1], fast[-1]
         self._carried.after(frame, after)
         mean = np.where(np.isfinite(z), fast[1:], np.nan)
-        judged = _Judged(
+        judged = Judged(
             level=slow[:-1],
             outlier=np.abs(z - slow[:-1]) / model.residual_spread[at],
             mean=mean,
@@ -224,12 +188,12 @@ class RobustZDetector:
         )
         return self._latest.keep(frame, judged)
 
-    def _reading(self, bound: _Bound, i: int, z: float) -> float:
+    def _reading(self, bound: Bound, i: int, z: float) -> float:
         """A value in the unit of the channel, from spreads."""
         at = bound.position[i]
         return float(self._model.scaling.centre[at] + z * self._model.scaling.spread[at])
 
-    def _explain_outlier(self, frame: Frame, bound: _Bound, judged: _Judged, row: int, i: int) -> Evidence:
+    def _explain_outlier(self, frame: Frame, bound: Bound, judged: Judged, row: int, i: int) -> Evidence:
         channel, name = bound.channels.channels[i], bound.channels.names[i]
         value = float(frame.values[row, bound.channels.columns[i]])
         usual = self._reading(bound, i, float(judged.level[row, i]))
@@ -237,7 +201,7 @@ class RobustZDetector:
         summary = f"{name} is {amount(value, channel.unit)}, {far} its recent {amount(usual, channel.unit)}"
         return Evidence(summary, (Contribution(name, channel.place, value, usual, 1.0, channel.unit),))
 
-    def _explain_drift(self, bound: _Bound, judged: _Judged, row: int, i: int) -> Evidence:
+    def _explain_drift(self, bound: Bound, judged: Judged, row: int, i: int) -> Evidence:
         channel, name = bound.channels.channels[i], bound.channels.names[i]
         centre = float(self._model.mean_centre[bound.position[i]])
         level, usual = self._reading(bound, i, float(judged.mean[row, i])), self._reading(bound, i, centre)
@@ -245,7 +209,7 @@ class RobustZDetector:
         summary += f" from its usual {amount(usual, channel.unit)}"
         return Evidence(summary, (Contribution(name, channel.place, level, usual, 1.0, channel.unit),))
 
-    def _explain_group(self, frame: Frame, bound: _Bound, judged: _Judged, row: int, group: Group) -> Evidence:
+    def _explain_group(self, frame: Frame, bound: Bound, judged: Judged, row: int, group: Group) -> Evidence:
         z = np.minimum(np.abs(np.nan_to_num(judged.z[row, group.members])), Z_MOST)
         order = np.argsort(-z, kind="stable")[: max(self._options.top, RANKED_MOST)]
         share = shares(z, self._options.top)

@@ -15,7 +15,9 @@ from pydantic import model_validator
 
 from collectors.collector import Options
 from collectors.frame import Channel, Frame, Kind, Layout
+from detectors.figure import StatesFigure
 from detectors.finding import Breaches, Contribution, Evidence, Severity, Unit
+from detectors.picturing import LINES_MOST, Moment, bit_lane, since_row, state_lane
 from detectors.selection import Channels, PerLayout, SelectionOptions, glob, select_channels, unit_key
 from detectors.wording import listed
 
@@ -69,6 +71,15 @@ class _Bound:
     mask: NDArray[np.int64]
     table: NDArray[np.bool_]
 
+    def broken(self, readings: NDArray[np.float64], some: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether some units break their rule, and whether they can be judged; readings and results: shape (n, len(some))."""
+        judged = np.abs(readings) < CODE_HIGHEST  # False for NaN
+        codes = np.rint(np.where(judged, readings, 0.0)).astype(np.int64)
+        nameless = self.table.shape[1] - 1
+        named = np.where((codes >= 0) & (codes < nameless), codes, nameless)
+        holds = self.table[some, named] | ((codes & self.mask[some]) != 0)
+        return holds & judged, judged
+
 
 class StatesRule:
     """Bad states and bad bits of status words. Only good readings are judged.
@@ -92,13 +103,8 @@ class StatesRule:
     def judge(self, frame: Frame) -> Breaches:
         """A unit for each channel and condition; O(rows x units), no state."""
         bound = self._bound.of(frame.layout)
-        readings = frame.readings(bound.columns)
-        judged = np.abs(readings) < CODE_HIGHEST  # False for NaN
-        codes = np.rint(np.where(judged, readings, 0.0)).astype(np.int64)
-        nameless = bound.table.shape[1] - 1
-        named = np.where((codes >= 0) & (codes < nameless), codes, nameless)
-        holds = bound.table[np.arange(len(bound.units)), named] | ((codes & bound.mask) != 0)
-        return Breaches(bound.units, holds & judged, judged)
+        holds, judged = bound.broken(frame.readings(bound.columns), np.arange(len(bound.units)))
+        return Breaches(bound.units, holds, judged)
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """The state or the bits that are shown."""
@@ -114,6 +120,29 @@ class StatesRule:
         usual = float(channel.states.index(rule.good[0])) if rule.good and rule.good[0] in channel.states else np.nan
         contribution = Contribution(name, channel.place, float(code), usual, 1.0, "", state + expected)
         return Evidence(f"{name} is {state}{expected}", (contribution,))
+
+    def picture(self, recent: Frame, row: int, unit: int) -> StatesFigure | None:
+        """The states of the channel or its bad bits, and below it others that break the same rule at that time."""
+        bound, moment = self._bound.of(recent.layout), Moment.of(recent, row)
+        now = self.judge(recent.rows(slice(row, row + 1))).holds[0]
+        others = [i for i in np.flatnonzero(now).tolist() if bound.rules[i] is bound.rules[unit] and i != unit]
+        lanes = []
+        for i in [unit, *others][:LINES_MOST]:
+            channel, rule, name = bound.channels[i], bound.rules[i], bound.units[i].name
+            codes = moment.readings(bound.columns[i : i + 1])[:, 0]
+            if channel.kind is Kind.BITS:
+                bits = [bit for bit, word in enumerate(channel.states) if word in rule.bits_bad]
+                shown = [bit_lane(f"{name}: {channel.states[bit]}", codes, bit) for bit in bits]
+                lanes += [lane for lane in shown if i == unit or 1.0 in lane.codes]
+                continue
+            bad = tuple(word for word in channel.states if word in rule.bad or (rule.good and word not in rule.good))
+            lanes.append(state_lane(name, codes, channel.states, bad, nameless_bad=bool(rule.good)))
+        bad_rows, _ = bound.broken(moment.readings(bound.columns[unit : unit + 1]), np.array([unit]))
+        time_ns = moment.time_ns
+        title = f"{bound.units[unit].name}: {bound.rules[unit].condition.replace('_', ' ')}"
+        return StatesFigure(
+            title, time_ns, tuple(lanes[:LINES_MOST]), int(time_ns[since_row(bad_rows[:, 0], moment.at)]), int(time_ns[moment.at])
+        )
 
     def _bind(self, layout: Layout) -> _Bound:
         selected = select_channels(layout, self._options, Kind.STATE, Kind.BITS)

@@ -13,6 +13,11 @@ def amount(value: float, unit: str = "") -> str:
     return text if unit in ("", "1") else f"{text} {unit}"
 
 
+def percent(ratio: float) -> str:
+    """A ratio in percent, in two digits: "34 %", "2.5 %", "100 %"."""
+    return f"{100 * ratio:.0f} %" if ratio >= 0.095 else f"{100 * ratio:.2g} %"
+
+
 def times(ratio: float) -> str:
     """A factor: "8", "2.5", "more than 1000"."""
     if ratio >= 1000:

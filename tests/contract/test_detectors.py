@@ -76,7 +76,7 @@ FAULTS = {
 }
 RULES = ("limits", "states")
 DETECTORS = tuple(name for name in FAULTS if name not in RULES)
-OWN_FRAMES = {"daq"}
+OWN_FRAMES = {"daq", "disk_forecast"}
 """Rules that know only frames of one sort of source; their own tests hold them to the contract."""
 
 

@@ -1,0 +1,1 @@
+"""Pictures of the evidence: `drawing` turns a figure of `detectors.figure` into SVG or PNG."""
