@@ -44,7 +44,7 @@ class Incident:
     `merged_into` names the incident that took this one over, once both turned out to have one cause. `reading` is what the
     cause showed last, with its unit ("IMon 12.3 uA instead of 4.1 uA"); `cause_finding` is the key of the finding whose
     picture comes first. `silenced_until_ns`: until then receivers stay quiet about it. `conditions`: those under which it
-    opened ("run 382711, LS 214 · stable beams").
+    opened ("run 382711, LS 214 · stable beams"). `pictured_ns` is when the picture of its cause was taken last, 0 for never.
     """
 
     id: str
@@ -75,6 +75,7 @@ class Incident:
     cause_finding: str = ""
     silenced_until_ns: int | None = None
     conditions: str = ""
+    pictured_ns: int = 0
 
     def silenced(self, at_ns: int) -> bool:
         """Whether somebody asked for quiet about it until later than `at_ns`."""

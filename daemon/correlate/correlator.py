@@ -11,18 +11,14 @@ from dataclasses import dataclass, field, replace
 
 from collectors.frame import digest_of
 from daemon.correlate import words
+from daemon.correlate.bounds import rolled_up, shortened
 from daemon.correlate.grouping import SEVERITIES, Grouping
 from daemon.messages import FindingReport
 from daemon.records import Incident, IncidentState, Label, LabelKind, TimelineEntry, iso
 from detectors.finding import Finding, Severity
 
-MAX_ENTRIES = 200
-"""Entries of a timeline beyond which the oldest ones of the daemon itself are left out, but for the first."""
-FIRST_ENTRIES = 20
 ENDING = (LabelKind.NOT_A_PROBLEM, LabelKind.RESOLVE)
 """Labels that end an incident."""
-MAX_PLACES = 1000
-"""Places and victims that an incident names one by one; where there are more, it names what contains them."""
 MAX_FINDINGS = 10_000
 """Keys of findings that an incident carries. With the two above, an incident always fits into a message."""
 
@@ -65,6 +61,18 @@ class Correlator:
 
     def apply(self, report: FindingReport) -> list[Incident]:
         """Takes one report in; the incidents that it changed. What was said before, or is older than what is known, changes nothing."""
+        changed = self._taken(report)
+        return [self._pictured(incident, report) for incident in changed] if report.figure else changed
+
+    def _pictured(self, incident: Incident, report: FindingReport) -> Incident:
+        """Receivers that show the picture of the cause learn that there is a new one."""
+        if incident.cause_finding != report.finding.key or incident.merged_into:
+            return incident
+        pictured = replace(incident, pictured_ns=report.at_ns)
+        self.known[incident.id] = replace(self.known[incident.id], incident=pictured)
+        return pictured
+
+    def _taken(self, report: FindingReport) -> list[Incident]:
         finding, at_ns = report.finding, report.at_ns
         self._forget(at_ns)
         holder = next((o for o in self.known.values() if finding.key in o.findings), None)
@@ -89,7 +97,7 @@ class Correlator:
         said = TimelineEntry(label.time_ns, label.who, _said(label))
         if said in incident.timeline:
             return []  # it has arrived twice
-        timeline = _shortened([*incident.timeline, said])
+        timeline = shortened([*incident.timeline, said])
         changed = replace(incident, revision=incident.revision + 1, timeline=timeline)
         lasts = incident.state is not IncidentState.RESOLVED
         if label.kind is LabelKind.ACKNOWLEDGE:
@@ -152,7 +160,7 @@ class Correlator:
         elif lasting and before.state is IncidentState.RESOLVED:
             entries.append(TimelineEntry(at_ns, "shiftwatch", "opened again"))
             changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None, silenced_until_ns=None)
-        changed = replace(changed, timeline=_shortened(entries))
+        changed = replace(changed, timeline=shortened(entries))
         self.known[changed.id] = replace(whole, incident=changed)
         return [changed]
 
@@ -185,7 +193,7 @@ class Correlator:
         ordered = self._grouping.causes_first(whole.findings.values(), whole.depths)
         cause = ordered[0]
         suffering = {place for f in ordered for place in f.evidence.victims} | {f.unit.place for f in ordered[1:]}
-        victims = _rolled_up(suffering - {cause.unit.place})
+        victims = rolled_up(suffering - {cause.unit.place})
         told = {_subject(f): f for f in reversed(ordered)}  # of the episodes of a unit the one that comes first
         todo, runbook = words.decision(cause, self._decisions, self._suggested)
         return replace(
@@ -201,7 +209,7 @@ class Correlator:
             decision=todo,
             runbook=runbook,
             reason=cause.reason,
-            places=_rolled_up({f.unit.place for f in ordered} | suffering),
+            places=rolled_up({f.unit.place for f in ordered} | suffering),
             victims=victims,
             detectors=tuple(sorted({name for f in ordered for name in f.detectors})),
             findings=tuple(whole.findings)[:MAX_FINDINGS],
@@ -222,7 +230,7 @@ class Correlator:
             resolved_ns=at_ns if incident.resolved_ns is None else incident.resolved_ns,
             updated_ns=at_ns,
             merged_into=into,
-            timeline=_shortened([*incident.timeline, entry]),
+            timeline=shortened([*incident.timeline, entry]),
         )
         del self.known[incident.id]
         return ended
@@ -271,24 +279,3 @@ def _since(finding: Finding) -> int:
 def _subject(finding: Finding) -> tuple[str, str, str, tuple[str, ...]]:
     """Whose episodes follow one another: one unit, as one detector sees it."""
     return finding.source, finding.unit.key, finding.unit.condition, finding.detectors
-
-
-def _shortened(entries: Sequence[TimelineEntry]) -> tuple[TimelineEntry, ...]:
-    """A timeline of bounded length: what people said stays, and so do its beginning and its end."""
-    if len(entries) <= MAX_ENTRIES:
-        return tuple(entries)
-    last = MAX_ENTRIES - FIRST_ENTRIES - 1
-    between = entries[FIRST_ENTRIES:-last]
-    gap = TimelineEntry(between[0].time_ns, "shiftwatch", "more of the same is left out here")
-    return (*entries[:FIRST_ENTRIES], gap, *(entry for entry in between if entry.who != "shiftwatch"), *entries[-last:])
-
-
-def _rolled_up(places: Iterable[str]) -> tuple[str, ...]:
-    """The places, sorted; what contains them, level by level, where there are too many to name."""
-    named = set(places)
-    while len(named) > MAX_PLACES:
-        deepest = max(place.count("/") for place in named)
-        if not deepest:
-            break
-        named = {place.rpartition("/")[0] if place.count("/") == deepest else place for place in named}
-    return tuple(sorted(named))[:MAX_PLACES]

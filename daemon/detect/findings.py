@@ -67,6 +67,8 @@ class FindingBook:
         if event.cleared_ns is not None:
             del self._active[key]
             return replace(known, last_ns=event.last_ns, cleared_ns=event.cleared_ns)
+        if event.last_ns > known.last_ns:
+            known = self._active[key] = replace(known, last_ns=event.last_ns)
         return known
 
     def end_others(self, detectors: Collection[str], at_ns: int) -> list[Finding]:

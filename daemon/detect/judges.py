@@ -13,6 +13,7 @@ from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
 from daemon.detect.recent import Recent
+from daemon.detect.redrawing import Redrawing
 from daemon.detect.thresholds import Thresholds
 from daemon.sections import DetectorSettings
 from daemon.settings import Settings, detector_settings
@@ -27,10 +28,12 @@ class RuleJudge:
     def __init__(self, rule: Rule, section: DetectorSettings) -> None:
         self.name = rule.name
         self._rule = rule
+        self._redrawing = Redrawing()
         self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], recent: Recent) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
+        self._redrawing.begin(frame)
         breaches = self._rule.judge(frame)
         judged = breaches.judged & ~muted[:, None]
         bad = breaches.holds & judged
@@ -39,6 +42,8 @@ class RuleJudge:
             evidence = self._rule.explain(frame, episode.row, episode.index) if episode.cleared_ns is None else None
             event = _event(episode, self.name, evidence=evidence)
             events.append(replace(event, figure=recent.picture(self._rule, frame, episode.row, episode.index)))
+            self._redrawing.note(episode, events[-1])
+        events += self._redrawing.due(frame, lambda row, index: recent.picture(self._rule, frame, row, index))
         bad_rows = np.asarray(bad.any(axis=1))
         return events, bad_rows
 
@@ -66,6 +71,7 @@ class DetectorJudge:
         self._source = source
         self._learner = Learner(source, detector, settings.learning)
         self._episodes, self._doubtful = (Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows) for _ in range(2))
+        self._redrawing = Redrawing()
         self._raise_rows = section.raise_rows
         self._per_day = share_of_budget(settings)
         self._thresholds: tuple[Calibration, Thresholds] | None = None
@@ -84,6 +90,7 @@ class DetectorJudge:
             missing = 0 if self._learner.ready else need.rows_needed - need.rows_seen
             metrics.LEARNING.labels(source=self._source, detector=self.name).set(missing)
             return []
+        self._redrawing.begin(frame)
         scores = self._learner.score(frame)
         thresholds = self._thresholds_of(calibration)
         alpha, beyond_doubt = thresholds.of(scores.units)
@@ -96,6 +103,9 @@ class DetectorJudge:
         doubtful = self._doubtful.advance(thresholds.doubtful, bad & (surprise > beyond_doubt), judged, frame.time_ns)
         events = [self._event(frame, episode, tail, "", recent) for episode in found]
         events += [self._event(frame, episode, tail, thresholds.reason(episode.index), recent) for episode in doubtful]
+        for episode, event in zip(found, events, strict=False):
+            self._redrawing.note(episode, event)
+        events += self._redrawing.due(frame, lambda row, index: recent.picture(self._learner.detector, frame, row, index))
         self._learner.learn(frame, ~muted & ~broken & ~np.asarray(bad.any(axis=1)))
         return events
 

@@ -31,7 +31,7 @@ WAITS_S = (0.0, 0.3, 0.6, 1.2)
 
 
 class Pictures:
-    """Uploads pictures and finds a place for them. Drawn once, and once more when the cause changes or the incident is resolved."""
+    """Uploads pictures and finds a place for them. Drawn anew when there is a newer one of the cause, and at the end."""
 
     def __init__(self, name: str, client: WebClient, surroundings: Surroundings, sleep: Callable[[float], None] = time.sleep) -> None:
         self._name = name
@@ -94,5 +94,5 @@ def _title(incident: Incident) -> str:
 
 
 def _drawn(incident: Incident) -> str:
-    """What is on a picture: of which cause, and whether it shows the end."""
-    return f"{digest_of(incident.cause_finding)}{'.' if incident.state is IncidentState.RESOLVED else ''}"
+    """What is on a picture: of which cause, when it was taken, and whether it shows the end."""
+    return digest_of(incident.cause_finding, incident.pictured_ns, incident.state is IncidentState.RESOLVED)

@@ -40,7 +40,7 @@ INCIDENTS = st.builds(
         TEXT,
     ),
     **dict.fromkeys(("places", "victims", "detectors", "findings"), TEXTS),
-    **dict.fromkeys(("started_ns", "opened_ns", "updated_ns"), NS),
+    **dict.fromkeys(("started_ns", "opened_ns", "updated_ns", "pictured_ns"), NS),
     resolved_ns=st.none() | NS,
     silenced_until_ns=st.none() | NS,
     revision=st.integers(1, 2**31 - 1),
@@ -62,5 +62,11 @@ PLANS = st.builds(
 )
 STATUSES = st.builds(StageStatus, TEXT, TEXT, NS, st.dictionaries(TEXT, TEXT | st.integers(-9, 9) | st.lists(TEXT, max_size=2), max_size=3))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    st.builds(FindingReport, TEXT, NS, FINDINGS, TEXT, TEXT), st.builds(Progress, TEXT, NS), INCIDENTS, LABELS, DEAD_LETTERS, PLANS, STATUSES
+    st.builds(FindingReport, TEXT, NS, FINDINGS, TEXT, TEXT),
+    st.builds(Progress, TEXT, NS),
+    INCIDENTS,
+    LABELS,
+    DEAD_LETTERS,
+    PLANS,
+    STATUSES,
 )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.correlate import correlator as module
+from daemon.correlate import bounds as module
 from daemon.messages import FindingReport
 from daemon.records import IncidentState
 from detectors.finding import Finding, Severity
