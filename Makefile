@@ -8,10 +8,10 @@ SEED ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench kafka clean
+.PHONY: help setup demo test check format bench kafka dashboards screenshots clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing: apt-get install python3.11 python3.11-venv (or set PYTHON=)"; exit 1; }
@@ -42,6 +42,13 @@ bench: $(STAMP) ## Measure the figures in docs (needs Java and Maven for Kafka)
 
 kafka: $(STAMP) ## Run an Apache Kafka broker on 127.0.0.1:9092 (needs Java and Maven)
 	$(BIN)/python -m deploy.kafka.broker
+
+dashboards: $(STAMP) ## Write the Grafana dashboards and Prometheus rules anew, where their code has changed
+	$(BIN)/python -m dashboards
+	$(BIN)/python -m deploy.kubernetes.rules
+
+screenshots: $(STAMP) ## Take the pictures of the page from a running demo (needs Chromium)
+	$(BIN)/python docs/pictures/screenshots.py
 
 clean: ## Remove the virtual environment and all that was built
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka
