@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class Source:
         self._problem = ""
         self._clock_problem = ""
         self._newest_ns: dict[str, int] = {}
+        self._last_run_ns = 0
+        self._rows = 0
         self._lock = threading.Lock()
         self._start_lock = threading.Lock()  # the start of a run and what a heartbeat says of it
 
@@ -67,6 +70,11 @@ class Source:
         if since_ns is not None and now_ns - since_ns > self.settings.timeout_s * 1e9:
             problem = f"a run has taken more than {self.settings.timeout_s:g} s"
         self._publisher.heartbeat(complete_ns, problem)
+
+    def status(self) -> dict[str, Any]:
+        """A line of `shiftwatch status` and of the page: how its last run went."""
+        problem = self._problem or self._clock_problem
+        return {"source": self.name, "ok": not problem, "problem": problem, "last_run_ns": self._last_run_ns, "rows": self._rows}
 
     def frames(self) -> Iterator[Frame]:
         """All that a finite collector yields, as intervals; what is rejected goes to the dead letters. Raises CollectError."""
@@ -101,6 +109,7 @@ class Source:
             self._judge(f"{type(error).__name__}: {error}")
         finally:
             seconds = time.perf_counter() - started
+            self._last_run_ns = self._clock.now_ns()
             metrics.COLLECT_SECONDS.labels(source=self.name).observe(seconds)
             if seconds * self._clock.speed > self.settings.timeout_s:
                 log.warning("slow source source=%s seconds=%.1f timeout_s=%g", self.name, seconds, self.settings.timeout_s)
@@ -114,10 +123,14 @@ class Source:
             for frame in self._prepared(item):
                 believable, off_s = self._with_believable_time(frame)
                 offsets_s.append(off_s)
-                self._publisher.frame(believable)
+                self._publish(believable)
         for frame in self._aligner.until(self._clock.now_ns()):
-            self._publisher.frame(self._differenced(frame))
+            self._publish(self._differenced(frame))
         return max(offsets_s, key=abs, default=None)
+
+    def _publish(self, frame: Frame) -> None:
+        self._publisher.frame(frame)
+        self._rows += len(frame)
 
     def _judge_clock(self, worst_s: float) -> None:
         metrics.CLOCK_SKEW.labels(source=self.name).set(worst_s)

@@ -57,6 +57,10 @@ class CollectStage:
             self._start()
         return self._ingest.step(timeout_s)
 
+    def status(self) -> dict[str, Any]:
+        """How each source is, for the page and `shiftwatch status`."""
+        return {"sources": [source.status() for source in self._sources]}
+
     def close(self) -> None:
         """Ends the schedule, then the collectors; what they yielded is sent."""
         if self._started:

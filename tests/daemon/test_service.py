@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from daemon.demo.session import free_port
 from daemon.examples import example_names, example_text
 from daemon.settings import parse
 
@@ -25,7 +25,7 @@ url = "sqlite:///{folder}/lab.db"
 [http]
 port = {port}
 [web]
-enabled = false
+port = {page}
 [source.hv]
 collector = "prometheus"
 url = "file://{folder}/hv.txt"
@@ -58,9 +58,7 @@ class Lab:
     """A daemon in a process of its own that watches a file."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port, self.page = free_port(), free_port()
         self.folder = folder
         self.config = folder / "lab.toml"
         self.configure(10)
@@ -69,7 +67,7 @@ class Lab:
         self._log = folder / "lab.log"
 
     def configure(self, limit: object) -> None:
-        self.config.write_text(CONFIG.format(folder=self.folder, port=self.port, limit=limit))
+        self.config.write_text(CONFIG.format(folder=self.folder, port=self.port, page=self.page, limit=limit))
 
     def write(self, volts: float) -> None:
         (self.folder / "hv.new").write_text(f"crate_volts {volts}\n")
@@ -118,6 +116,19 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         made._process.wait(10)
 
 
+def test_a_label_from_the_command_line_reaches_a_daemon_with_the_memory_bus(lab: Lab) -> None:
+    lab.write(12)
+    (incident,) = until(lab.listed)
+    said = cli("label", incident["id"][:6], "acknowledge", "-c", str(lab.config), "--who", "Ada", "--comment", "on my way")
+    assert (said.returncode, said.stdout.strip()) == (0, f"{incident['id']}: acknowledge by Ada"), said.stderr
+    until(lambda: lab.listed()[0]["owner"] == "Ada")
+    assert cli("label", incident["id"], "silence", "-c", str(lab.config), "--hours", "2", "--who", "Ada").returncode == 0
+    until(lambda: lab.listed()[0]["silenced_until"])
+    assert lab.end() == 0
+    late = cli("label", incident["id"], "resolve", "-c", str(lab.config))
+    assert (late.returncode, late.stderr) == (1, f"shiftwatch: no daemon answers at http://127.0.0.1:{lab.page}\n")
+
+
 def test_a_fault_is_printed_listed_counted_and_clears(lab: Lab) -> None:
     lab.write(12)
     until(lambda: any(i["state"] == "open" for i in lab.printed()))
@@ -157,7 +168,7 @@ def test_health_status_and_orderly_end(lab: Lab) -> None:
     assert len(screen.splitlines()) <= 24
     assert json.loads(cli("status", "-c", str(lab.config), "--json").stdout)["stages"]
     assert lab.end() == 0
-    assert "stopped stages=collect,detect,correlate,notify clean=True" in lab.log()
+    assert "stopped stages=collect,detect,correlate,notify,web clean=True" in lab.log()
     gone = cli("status", "-c", str(lab.config))
     assert gone.returncode == 1
     assert f"no daemon answers at http://127.0.0.1:{lab.port}" in gone.stderr
