@@ -32,6 +32,13 @@ def test_the_configuration_is_valid() -> None:
     assert settings.causality
 
 
+def test_receivers_and_optimizer_are_configured_so() -> None:
+    receivers, optimizer = (next(text for text in blocks("toml") if f"[{name}" in text) for name in ("receiver.", "optimizer]"))
+    settings = parse(receivers + optimizer)
+    assert set(settings.receiver) == {"slack", "alertmanager", "grafana", "logbook", "webhook"}
+    assert settings.optimizer.cluster == "slurm"
+
+
 def test_the_collector_collects() -> None:
     names = defined(blocks("python")[0])
     options = names["FreeSpaceOptions"](folders=("/",))
