@@ -7,6 +7,7 @@ fails: its node is drained. Nothing of it is lost or doubled by killing any stag
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,6 +186,19 @@ def surrounded(
     assert set(codes.values()) <= {0}, f"stages did not end in order: {codes}\n{mission.logs()}"
 
 
+def two_clicks(mission: Mission, message: dict[str, Any]) -> None:
+    """From the message to the cause with its picture, and to the runbook."""
+    elements = [element for block in message["blocks"] for element in block.get("elements", [])]
+    (page,) = {element["url"] for element in elements if element.get("url")}
+    shown = mission.text(page)
+    picture = re.search(r'src="(/incidents/[^"]+\.svg)[^"]*"', shown)
+    assert picture is not None, "the incident's page has no picture"
+    assert "TRIPPED" in shown
+    assert mission.text(mission.page_url + picture[1]).lstrip().startswith(("<?xml", "<svg"))
+    (runbook,) = set(re.findall(r"<(http[^|>]+/runbooks/[^|>]+)\|", str(message["blocks"])))
+    assert "ramp" in mission.text(runbook)
+
+
 def test_one_incident_is_told_once_everywhere_and_a_failing_disk_drains_its_node(
     surrounded: Surrounded, slurm_of_the_demo: SlurmServer
 ) -> None:
@@ -218,6 +232,7 @@ def test_one_incident_is_told_once_everywhere_and_a_failing_disk_drains_its_node
     pictures = [block["slack_file"]["id"] for block in message["blocks"] if block["type"] == "image"]
     assert len(pictures) == 1, "the message has no picture"
     assert surrounded.slack.workspace.files[pictures[0]].content.startswith(b"\x89PNG")  # type: ignore[union-attr]
+    two_clicks(mission, message)
     assert surrounded.slack.click("shiftwatch_acknowledge", "ada", message["ts"])
     eventually("on it", lambda: "ada" in str(surrounded.messages(key)[0]["blocks"]))
 
