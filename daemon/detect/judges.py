@@ -33,7 +33,6 @@ class RuleJudge:
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], recent: Recent) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
-        self._redrawing.begin(frame)
         breaches = self._rule.judge(frame)
         judged = breaches.judged & ~muted[:, None]
         bad = breaches.holds & judged
@@ -43,12 +42,13 @@ class RuleJudge:
             event = _event(episode, self.name, evidence=evidence)
             events.append(replace(event, figure=recent.picture(self._rule, frame, episode.row, episode.index)))
             self._redrawing.note(episode, events[-1])
-        events += self._redrawing.due(frame, lambda row, index: recent.picture(self._rule, frame, row, index))
+        events += self._redrawing.due(frame, breaches.units, lambda row, index: recent.picture(self._rule, frame, row, index))
         bad_rows = np.asarray(bad.any(axis=1))
         return events, bad_rows
 
     def interrupt(self, at_ns: int) -> list[Event]:
         """Ends what lasts, after a gap in the data."""
+        self._redrawing.forget()
         return [_event(episode, self.name) for episode in self._episodes.interrupt(at_ns)]
 
     def state(self) -> dict[str, Any]:
@@ -90,7 +90,6 @@ class DetectorJudge:
             missing = 0 if self._learner.ready else need.rows_needed - need.rows_seen
             metrics.LEARNING.labels(source=self._source, detector=self.name).set(missing)
             return []
-        self._redrawing.begin(frame)
         scores = self._learner.score(frame)
         thresholds = self._thresholds_of(calibration)
         alpha, beyond_doubt = thresholds.of(scores.units)
@@ -105,7 +104,7 @@ class DetectorJudge:
         events += [self._event(frame, episode, tail, thresholds.reason(episode.index), recent) for episode in doubtful]
         for episode, event in zip(found, events, strict=False):
             self._redrawing.note(episode, event)
-        events += self._redrawing.due(frame, lambda row, index: recent.picture(self._learner.detector, frame, row, index))
+        events += self._redrawing.due(frame, scores.units, lambda row, index: recent.picture(self._learner.detector, frame, row, index))
         self._learner.learn(frame, ~muted & ~broken & ~np.asarray(bad.any(axis=1)))
         return events
 
@@ -120,6 +119,7 @@ class DetectorJudge:
 
     def interrupt(self, at_ns: int) -> list[Event]:
         """Ends what lasts, after a gap in the data."""
+        self._redrawing.forget()
         ended = [*self._episodes.interrupt(at_ns), *self._doubtful.interrupt(at_ns)]
         return [_event(episode, self.name) for episode in ended]
 

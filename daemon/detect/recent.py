@@ -39,8 +39,8 @@ class Recent:
 
     def picture(self, method: object, frame: Frame, row: int, unit: int) -> Figure | None:
         """What a rule or detector shows of a unit in a row of the frame taken last (or a part of it, beginning at its row 0)."""
-        if not isinstance(method, Picturing) or not self._left or not self._frames:
-            return None
+        if not isinstance(method, Picturing) or not self._left or not self._frames or min(row, unit) < 0:
+            return None  # a unit that is not there any more has index -1
         self._left -= 1
         if self._whole is None:
             self._whole = concatenate(list(self._frames)) if len(self._frames) > 1 else self._frames[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from collectors.frame import Frame
 from daemon.detect.findings import Event
 from detectors.episodes import Episode
 from detectors.figure import Figure
+from detectors.finding import Unit
 
 AGAIN_ROWS = 12
 """Rows after the one that raised it."""
@@ -18,19 +19,17 @@ MAX_WAITING = 64
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A finding that lasts: its event, the index of its unit in this layout, and the rows until it is drawn again."""
+    """A finding that lasts: its event, and the rows until it is drawn again."""
 
     event: Event
-    index: int
     rows: int
 
 
 class Redrawing:
-    """Belongs to one judge. What waits is forgotten with the process, or when the layout changes: only a picture is missing then."""
+    """Belongs to one judge. What waits is forgotten with the process: only a picture is missing then."""
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], Waiting] = {}
-        self._digest = ""
 
     def note(self, episode: Episode, event: Event) -> None:
         """A finding was raised in this frame, or has cleared."""
@@ -38,17 +37,18 @@ class Redrawing:
         if episode.cleared_ns is not None:
             self._waiting.pop(key, None)
         elif len(self._waiting) < MAX_WAITING and event.figure is not None:
-            self._waiting[key] = Waiting(event, episode.index, episode.row + 1 + AGAIN_ROWS)
+            self._waiting[key] = Waiting(event, episode.row + 1 + AGAIN_ROWS)
 
-    def begin(self, frame: Frame) -> None:
-        """A frame is about to be judged; indices of another layout mean nothing in it."""
-        if frame.layout.digest != self._digest:
-            self._waiting.clear()
-            self._digest = frame.layout.digest
+    def forget(self) -> None:
+        """Everything has ended, as after a gap in the data."""
+        self._waiting.clear()
 
-    def due(self, frame: Frame, picture: Callable[[int, int], Figure | None]) -> list[Event]:
-        """The events with new pictures, once the frame was judged. `picture` draws a unit (index) in a row of the frame."""
-        events = []
+    def due(self, frame: Frame, units: Sequence[Unit], picture: Callable[[int, int], Figure | None]) -> list[Event]:
+        """The events with new pictures, once the frame was judged. `picture` draws a unit (index into `units`) in a row of the frame."""
+        events: list[Event] = []
+        if not self._waiting:
+            return events
+        index = {(unit.key, unit.condition): i for i, unit in enumerate(units)}
         for key, waiting in list(self._waiting.items()):
             if waiting.rows > len(frame):
                 self._waiting[key] = replace(waiting, rows=waiting.rows - len(frame))
@@ -56,7 +56,7 @@ class Redrawing:
             del self._waiting[key]
             row = waiting.rows - 1
             at_ns = int(frame.time_ns[row])
-            figure = picture(row, waiting.index)
+            figure = picture(row, index[key]) if key in index else None
             if figure is not None:
                 events.append(replace(waiting.event, at_ns=at_ns, last_ns=at_ns, figure=figure))
         return events

@@ -54,7 +54,7 @@ def link(url: str, text: str) -> str:
     """A link, or only its text where there is no address."""
     shown = escaped(text.replace("|", "/"), 200) or "link"
     safe = address(url).replace("&", "&amp;")
-    return f"<{safe}|{shown}>" if safe else shown
+    return f"<{safe}|{shown}>" if 0 < len(safe) <= MAX_URL else shown
 
 
 def mrkdwn(text: str) -> dict[str, Any]:

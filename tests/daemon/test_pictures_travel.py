@@ -99,6 +99,17 @@ def test_what_clears_before_is_not_drawn_again(watched: StreamWatch) -> None:
     assert watched.judge(rows(feed, 4, *[1.0] * 30), nothing) == []
 
 
+def test_what_ended_in_a_gap_of_the_data_does_not_come_back() -> None:
+    gappy = StreamWatch(
+        "hv", SETTINGS.model_copy(update={"source": {"hv": SETTINGS.source["hv"].model_copy(update={"longest_gap_s": 60.0})}})
+    )
+    feed, nothing = Feed(), ConditionHistory()
+    (raised,) = gappy.judge(rows(feed, 0, 20, 21), nothing)
+    (ended,) = gappy.judge(rows(feed, 500, 1), nothing)
+    assert (ended.finding.key, ended.finding.cleared_ns is None) == (raised.finding.key, False)
+    assert gappy.judge(rows(feed, 501, *[1.0] * 30), nothing) == []
+
+
 def test_the_incident_has_the_newest_picture_of_its_cause(watched: StreamWatch, site: Site) -> None:
     feed, nothing = Feed(), ConditionHistory()
     site.say(*watched.judge(rows(feed, 0, 20, 21), nothing), Progress("hv", 1010 * S))

@@ -18,7 +18,7 @@ from daemon.notify.slack import SlackOptions, SlackReceiver
 from daemon.records import IncidentState
 from daemon.secret_files import SecretError
 from detectors.finding import Certainty
-from tests.daemon.notify.slack_telling import INCIDENT, MIN, PAGE, PNG, Desk, Teller, resolved, shown, went_on
+from tests.daemon.notify.slack_telling import INCIDENT, MIN, PAGE, PNG, Desk, S, Teller, resolved, shown, went_on
 from tests.slack_server import SlackServer
 from tests.slack_workspace import BOT_TOKEN, CHANNEL
 
@@ -36,14 +36,15 @@ def buttons(message: dict[str, object]) -> list[str]:
 
 
 def test_says_what_where_since_when_why_and_what_to_do(server: SlackServer, tmp_path: Path) -> None:
-    Teller(tmp_path, server, answers=True).tell(INCIDENT)
+    started_ns = time.time_ns() - 6 * MIN - 5 * S
+    Teller(tmp_path, server, answers=True).tell(replace(INCIDENT, started_ns=started_ns, conditions="run 382711, LS 214"))
     (message,) = server.messages
     first, second, why, facts, picture, do, actions = shown(message).split("\n")
     assert first == "■ *No triggers: TIBTID FED 101 is stuck in WARNING*"
     assert second.startswith("CMS/Tracker/TIBTID · since ")
     assert "|6 min ago>" in second
     assert why.startswith("It went to warning 4 s before the rate fell")
-    assert facts == "critical · sure · daq, states agree · 648 places suffer from it"
+    assert facts == "critical · sure · daq, states agree · 648 places suffer from it · run 382711, LS 214"
     assert picture.startswith("[picture F")
     assert do.startswith("*Do:* Stop and start the run")
     assert f"<{PAGE}/runbooks/fed-stuck|Runbook: fed-stuck>" in do

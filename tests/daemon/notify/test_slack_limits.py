@@ -102,6 +102,11 @@ def test_any_incident_is_accepted_whole_and_calls_nobody(
             assert not re.search(r"&(?!amp;|lt;|gt;)", text)
 
 
+def test_an_address_that_escaping_makes_too_long_is_left_out(server: SlackServer, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Teller(folder, server).tell(replace(INCIDENT, id="ampersands", runbook="&" * 800))
+    assert "message simplified" not in caplog.text
+
+
 def test_an_endless_incident_is_cut_and_links_to_its_page(server: SlackServer, folder: Path) -> None:
     endless = replace(
         INCIDENT,
