@@ -208,8 +208,13 @@ class Picturing(Protocol):
         """
 
 
-def with_context(figure: Figure, context: str) -> Figure:
-    """The figure with a line that says when it was taken ("run 382711, LS 214")."""
+def of_finding(figure: Figure, since_ns: int, found_ns: int, context: str) -> Figure:
+    """The figure with the beginning of its finding, the moment at which it was raised, and a line that says when that was.
+
+    The line is as in "run 382711, LS 214". A picture alone can tell neither of them: it may have been drawn later.
+    """
+    if isinstance(figure, SeriesFigure | StackFigure | StatesFigure):
+        return replace(figure, since_ns=since_ns, found_ns=found_ns, context=context)
     return replace(figure, context=context)
 
 

@@ -22,7 +22,7 @@ from daemon.detect.upkeep import UpkeepRule
 from daemon.messages import FindingReport
 from daemon.sections import Mute
 from daemon.settings import Settings
-from detectors.figure import with_context
+from detectors.figure import of_finding
 from detectors.finding import Finding
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class StreamWatch:
         """The report of an event: in which run it was, and its picture, which says so too."""
         report = self._report(event.at_ns, self._book.take(event))
         words = in_words(conditions, self._names, event.at_ns)
-        figure = None if event.figure is None else with_context(event.figure, words)
+        figure = None if event.figure is None else of_finding(event.figure, event.since_ns, event.raised_ns, words)
         return replace(report, figure=encoded(figure), conditions=words)
 
     def _on_time(self, frame: Frame) -> Frame | None:

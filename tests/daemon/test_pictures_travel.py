@@ -87,6 +87,7 @@ def test_it_is_drawn_again_when_there_is_more_to_see_and_at_the_end(watched: Str
     (again,) = watched.judge(rows(feed, 2 + AGAIN_ROWS, 23, 24), nothing)
     assert (again.finding.key, again.finding.cleared_ns) == (raised.finding.key, None)
     assert series(again).lines[0].values[-1] >= 23
+    assert {(f.since_ns, f.found_ns) for f in (series(raised), series(again))} == {(1010 * S, 1020 * S)}
     assert watched.judge(rows(feed, 40, *[25.0] * 50), nothing) == []
     (cleared,) = watched.judge(rows(feed, 100, 1, 1), nothing)
     assert cleared.finding.cleared_ns is not None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from daemon.plots.drawing import png, svg
-from detectors.figure import decode, encode, with_context
+from detectors.figure import decode, encode
 from tests.daemon.plots import figures
 
 ZURICH = ZoneInfo("Europe/Zurich")
@@ -39,7 +39,7 @@ class TestEveryKind:
         shown = texts(svg(figure, ZURICH))
         assert figure.title in shown
         assert figures.CONTEXT in shown
-        assert figures.CONTEXT not in texts(svg(with_context(figure, ""), ZURICH))
+        assert figures.CONTEXT not in texts(svg(replace(figure, context=""), ZURICH))
 
     def test_it_is_one_image_with_a_name_and_needs_nothing_from_outside(self, kind: str) -> None:
         picture = svg(figures.KINDS[kind](), ZURICH)
