@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,17 @@ from daemon.store.store import Store
 SECOND_NS = 1_000_000_000
 
 
+def _login() -> str:
+    """The login of whoever types; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+who_option = click.option("--who", default=_login, help="Your name; the login by default.")
+
+
 @click.group()
 def optimizer() -> None:
     """The scheduling optimizer: what it proposes, what it drained, and how to stop it."""
@@ -45,9 +57,10 @@ def status(config_path: Path, *, as_json: bool) -> None:
     store = Store(settings.store.resolve())
     try:
         halted, plans = switch.stopped(store), store.plans(switch.OPEN_STATES)
+        ours = switch.drained_by_us(store, state.nodes.values())
     finally:
         store.close()
-    shown = _status(settings, state, "" if halted is None else str(halted), len(plans))
+    shown = _status(settings, state, "" if halted is None else str(halted), len(plans), ours)
     print_json(shown) if as_json else click.echo("\n".join(f"{key.replace('_', ' '):<20}{_words(value)}" for key, value in shown.items()))
 
 
@@ -74,11 +87,13 @@ def plans(config_path: Path, *, everything: bool, as_json: bool) -> None:
 
 @optimizer.command()
 @config_option
-@click.option("--who", default=getpass.getuser, help="Your name; the login by default.")
+@who_option
 @json_option
 @reported
 def stop(config_path: Path, who: str, *, as_json: bool) -> None:
     """Resume every node that shiftwatch drained, end its plans, and let it do nothing until `start`. Works without a running daemon.
+
+    What people have drained stays drained.
 
     Example: shiftwatch optimizer stop --who Ada
     """
@@ -88,20 +103,22 @@ def stop(config_path: Path, who: str, *, as_json: bool) -> None:
     try:
         undone = switch.stop(store, cluster, who, time.time_ns())
     except ClusterError as error:
-        raise Failure(f"stopped, but nothing could be undone: {error}") from None
+        again = "a running daemon resumes its nodes once the batch system answers; without one, stop again then"
+        raise Failure(f"stopped, but nothing could be undone: {error}\n{again}") from None
     finally:
         store.close()
     if as_json:
-        print_json({"stopped": who, "resumed": list(undone.resumed), "failed": dict(undone.failed), "plans": [p.key for p in undone.plans]})
+        ended = [plan.key for plan in undone.plans]
+        print_json({"stopped": who, "resumed": undone.resumed, "failed": dict(undone.failed), "left": dict(undone.left), "plans": ended})
     else:
-        click.echo(f"Stopped. Resumed: {', '.join(undone.resumed) or 'nothing was drained'}. Plans ended: {len(undone.plans)}.")
+        click.echo("\n".join(_undone(undone)))
     if undone.failed:
         raise Failure("\n".join(f"not resumed: {reason}" for _, reason in undone.failed))
 
 
 @optimizer.command()
 @config_option
-@click.option("--who", default=getpass.getuser, help="Your name; the login by default.")
+@who_option
 @reported
 def start(config_path: Path, who: str) -> None:
     """Let the optimizer work again after `stop`.
@@ -128,6 +145,9 @@ def start(config_path: Path, who: str) -> None:
 def simulate(trace: Path, policies: tuple[str, ...], processors: int | None, limit: int | None, *, backfill: bool, as_json: bool) -> None:
     """Simulate a recorded workload (Standard Workload Format, also .gz) under other orders of the queue.
 
+    The bounded slowdown of a job is (wait + run time) / run time, where a run time counts as 10 s at least; 1 is best. The mean over all
+    jobs is shown.
+
     Example: shiftwatch optimizer simulate KTH-SP2.swf --policy fcfs --policy saf --backfill
     """
     try:
@@ -135,11 +155,11 @@ def simulate(trace: Path, policies: tuple[str, ...], processors: int | None, lim
     except ValueError as error:
         raise Failure(str(error)) from None
     size = processors or recorded.processors
-    if size is None:
-        raise Failure(f"{trace}: its header does not say how many processors the machine has: give --processors")
     jobs = recorded.jobs.part(slice(0, limit))
     if not len(jobs):
         raise Failure(f"{trace}: no job that ran")
+    if size is None:
+        raise Failure(f"{trace}: its header does not say how many processors the machine has: give --processors")
     if int(jobs.processors.max()) > size:
         raise Failure(f"{trace}: a job uses {int(jobs.processors.max())} processors, the machine has {size}")
     rows = ((policy, _measured(jobs, policy, size, backfill=backfill)) for policy in policies or tuple(POLICIES))
@@ -147,7 +167,8 @@ def simulate(trace: Path, policies: tuple[str, ...], processors: int | None, lim
         for policy, measures in rows:
             print_json({"policy": policy, "backfill": backfill, "jobs": len(jobs), "processors": size, **asdict(measures)})
         return
-    click.echo(f"{len(jobs)} jobs on {size} processors, {'EASY backfilling' if backfill else 'no backfilling'}")
+    left_out = f"; {recorded.unusable} that never ran are left out" if recorded.unusable and limit is None else ""
+    click.echo(f"{len(jobs)} jobs on {size} processors, {'EASY backfilling' if backfill else 'no backfilling'}{left_out}")
     click.echo(f"{'policy':<8}{'bounded slowdown':>18}{'mean wait h':>13}{'p99 wait h':>12}{'longest h':>11}{'used':>7}")
     for policy, m in rows:
         waits = f"{m.mean_wait_s / 3600:>13.2f}{m.p99_wait_s / 3600:>12.1f}{m.longest_wait_s / 3600:>11.1f}"
@@ -172,15 +193,15 @@ def _read(cluster: Cluster) -> ClusterState:
         raise Failure(str(error)) from None
 
 
-def _status(settings: Settings, state: ClusterState, halted: str, open_plans: int) -> dict[str, object]:
+def _status(settings: Settings, state: ClusterState, halted: str, open_plans: int, ours: set[str]) -> dict[str, object]:
     nodes = state.nodes.values()
     return {
         "cluster": settings.optimizer.cluster,
         "act": settings.optimizer.act,
         "stopped": halted,
         "nodes": len(nodes),
-        "drained_by_us": sorted(node.name for node in nodes if node.plan_key),
-        "drained_by_others": sorted(node.name for node in nodes if node.draining and not node.plan_key),
+        "drained_by_us": sorted(ours),
+        "drained_by_others": sorted(node.name for node in nodes if node.draining and node.name not in ours),
         "down": sorted(node.name for node in nodes if not node.up),
         "out_of_service": round(state.out_ratio(), 4),
         "cap": settings.optimizer.max_drained_ratio,
@@ -190,11 +211,16 @@ def _status(settings: Settings, state: ClusterState, halted: str, open_plans: in
     }
 
 
+def _undone(undone: switch.Undone) -> list[str]:
+    done = f"Resumed: {', '.join(undone.resumed)}" if undone.resumed else "Nothing was resumed"
+    return [f"Stopped. {done}. Plans ended: {len(undone.plans)}.", *(f"Left drained: {node}: {why}" for node, why in undone.left)]
+
+
 def _words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.0%}"
+        return f"{100 * value:.3g} %"
     return (", ".join(value) if isinstance(value, list) else str(value)) or "-"
 
 

@@ -11,7 +11,7 @@ from daemon import messages
 from daemon.messages import FindingReport, Progress
 from daemon.optimizer.knowledge import DRAIN, DRAIN_CONDITION, ORDER_CONDITION
 from daemon.optimizer.proposals import amount, headline
-from daemon.records import Plan
+from daemon.records import Plan, PlanState
 from detectors.finding import Certainty, Contribution, Evidence, Finding, Severity, Unit
 
 STREAM = "optimizer"
@@ -61,9 +61,14 @@ class Announcer:
         """The picture that goes with the next report of a plan."""
         self._figures[plan_key] = figure
 
+    def missing(self, plans: Iterable[Plan]) -> bool:
+        """Whether a plan that was told of is not among these."""
+        return not self._said.keys() <= {plan.key for plan in plans}
+
     def changes(self, plans: Iterable[Plan], now_ns: int) -> list[FindingReport]:
-        """Reports of what is new, given the plans that have not ended."""
-        lasting = {plan.key: plan for plan in plans}
+        """Reports of what is new, given all plans that have not ended, and others for how they ended."""
+        known_plans = {plan.key: plan for plan in plans}
+        lasting = {key: plan for key, plan in known_plans.items() if plan.state is not PlanState.ENDED}
         reports = []
         for key, plan in lasting.items():
             known = self._said.get(key)
@@ -75,6 +80,8 @@ class Announcer:
         for key in self._said.keys() - lasting.keys():
             at_ns = self._next_ns(now_ns)
             ended = replace(self._said.pop(key), last_ns=at_ns - 1, cleared_ns=at_ns)
+            if key in known_plans:
+                ended = replace(ended, evidence=_evidence(known_plans[key]))
             self._figures.pop(key, None)
             reports.append(FindingReport(STREAM, at_ns, ended))
         return reports

@@ -6,6 +6,7 @@ belong to the optimize stage. It never ends a running job, and it never touches 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -14,11 +15,24 @@ from collectors.collector import Options
 from daemon.optimizer.snapshot import Snapshot
 
 OWN_PREFIX = "shiftwatch:"
-"""What the reason of a node begins with that the daemon has drained; the key of the plan follows."""
+"""What the reason of a node begins with that was drained for a plan; the key of the plan follows."""
+OWN_REASON = re.compile(rf"{OWN_PREFIX}([0-9a-f]{{16}})(?: |$)")
+"""People may well begin a reason with "shiftwatch: …": theirs has no key."""
+MAX_REASON_CHARACTERS = 200
 
 
 class ClusterError(Exception):
     """The batch system could not be read, or refused: one line that names the command and what it said."""
+
+
+def drain_reason(key: str, why: str) -> str:
+    """What is written to the node, so that whoever sees it knows for which plan it was drained and why: plain text of one line."""
+    return plain_reason(f"{OWN_PREFIX}{key} {why}")
+
+
+def plain_reason(reason: str) -> str:
+    """Printable ASCII without quotes, in one line that is not too long for a batch system."""
+    return re.sub(r"[^ -~]|[\"'\\]", "", " ".join(reason.split()))[:MAX_REASON_CHARACTERS].strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,7 @@ class ClusterNode:
     """A node as the batch system shows it.
 
     up: whether it answers. draining: no new jobs go there, whether or not jobs still run on it. reason: why, as somebody wrote.
+    partitions: those that it belongs to, where the batch system has such.
     """
 
     name: str
@@ -33,6 +48,7 @@ class ClusterNode:
     up: bool = True
     draining: bool = False
     reason: str = ""
+    partitions: tuple[str, ...] = ()
 
     @property
     def in_service(self) -> bool:
@@ -41,10 +57,13 @@ class ClusterNode:
 
     @property
     def plan_key(self) -> str:
-        """Key of the plan for which the daemon drained it; "" where it is not drained, or by somebody else."""
-        if not self.draining or not self.reason.startswith(OWN_PREFIX):
-            return ""
-        return (self.reason.removeprefix(OWN_PREFIX).split() or ["?"])[0]
+        """Key of the plan that its reason names; "" where it is not drained, or for something else."""
+        match = OWN_REASON.match(self.reason) if self.draining else None
+        return match[1] if match else ""
+
+    def drained_for(self, key: str, why: str) -> bool:
+        """Whether it is drained for a plan in the plan's own words: a reason that somebody has changed since is theirs."""
+        return self.draining and self.reason == drain_reason(key, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,12 @@ class ClusterState:
         out = sum(node.processors for node in self.nodes.values() if not node.in_service or node.name in also)
         return out / total if total else 0.0
 
+    def emptied_partition(self, name: str, *also: str) -> str:
+        """A partition that would have no node in service left without this node (and without `also`); "" where there is none."""
+        left = [node for node in self.nodes.values() if node.in_service and node.name != name and node.name not in also]
+        served = {partition for node in left for partition in node.partitions}
+        return next((partition for partition in self.nodes[name].partitions if partition not in served), "")
+
 
 class Cluster(Protocol):
     """A batch system. Built as `Class(options)`; nothing is asked while it is built. Calls come from one thread."""
@@ -71,15 +96,15 @@ class Cluster(Protocol):
         """How it is now. Raises ClusterError."""
 
     def drain(self, node: str, reason: str) -> None:
-        """Lets no new jobs onto a node; those that run end there. `reason` begins with OWN_PREFIX and the key of a plan.
+        """Lets no new jobs onto a node; those that run end there. `reason` is that of `drain_reason`, and is written as it is.
 
         Nothing happens where it is drained for that plan already. Raises ClusterError, also where somebody else has drained it.
         """
 
-    def resume(self, node: str) -> None:
-        """Takes a node back into service that was drained with OWN_PREFIX; nothing happens where it is in service.
+    def resume(self, node: str, reason: str) -> None:
+        """Takes a node back into service that is drained with this very reason; nothing happens where it is in service.
 
-        Raises ClusterError, also where somebody else has drained it.
+        Raises ClusterError, also where the reason is another one: somebody else has drained it, or changed what was written.
         """
 
     def drain_commands(self, node: str, reason: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from daemon.optimizer.futures import Future, Futures
 from daemon.optimizer.gain import Gain, weighted_gain
 from daemon.optimizer.outlook import Outlook
 from daemon.optimizer.simulator import Change, NodeEvent, Outcome, simulate
+from daemon.optimizer.slices import Sliced, finished
 from daemon.optimizer.snapshot import Snapshot
 from daemon.optimizer.workload import Array
 
@@ -95,10 +96,15 @@ def advise_drain(
     hardly be drawn. A failed node loses the whole work of each job on it. Raises ValueError for a node that is not in the snapshot or
     not in service.
     """
-    outlook, rules = outlook or Outlook(), rules or DrainRules()
+    return finished(advising_drain(snapshot, node, risk, outlook or Outlook(), rules or DrainRules()))
+
+
+def advising_drain(snapshot: Snapshot, node: str, risk: FailureRisk, outlook: Outlook, rules: DrainRules) -> Sliced[DrainAdvice]:
+    """The same in slices of one simulation."""
     index = _index(snapshot, node)
     random = np.random.default_rng((outlook.seed, 1))
-    useful, lost, empty_after_s = _worlds(Futures(snapshot, outlook), index, _failure_times(risk, outlook, random), outlook, rules)
+    worlds = _worlds(Futures(snapshot, outlook), index, _failure_times(risk, outlook, random), outlook, rules)
+    useful, lost, empty_after_s = yield from worlds
     probability = _probability(risk.hazard_per_s, outlook.horizon_s)
     draws = _probabilities(risk, outlook.horizon_s, random)
     failing, sound = useful[:, 1] - useful[:, 0], useful[:, 3] - useful[:, 2]
@@ -126,21 +132,32 @@ def _longer_repair(snapshot: Snapshot, node: int, outlook: Outlook, rules: Drain
     return longer_s * snapshot.nodes[node].processors * min(1.0, outlook.load_ratio) / CORE_HOUR_S
 
 
-def _worlds(futures: Futures, node: int, failing_s: Array, outlook: Outlook, rules: DrainRules) -> tuple[Array, Array, float]:
-    """Useful and lost core-hours, shapes (samples, 4): failure, drain and failure, nothing, drain; mean time until the node is empty."""
-    useful, lost = np.empty((2, outlook.samples, 4))
+def _worlds(futures: Futures, node: int, failing_s: Array, outlook: Outlook, rules: DrainRules) -> Sliced[tuple[Array, Array, float]]:
+    """Useful and lost core-hours, shapes (samples, 4): failure, drain and failure, nothing, drain; mean time until the node is empty.
+
+    Where a repair is due nobody asks for the two without a failure: they stay 0.
+    """
+    useful, lost = np.zeros((2, outlook.samples, 4))
     empty_s = np.empty(outlook.samples)
     drain = NodeEvent(0.0, node, Change.DRAIN, rules.repair_s)
     for number in range(outlook.samples):
         future = futures.draw(number)
         failure = NodeEvent(float(failing_s[number]), node, Change.FAIL, rules.unplanned_repair_s)
         happenings: tuple[list[NodeEvent], ...] = ([failure], [drain, failure], [], [drain])
-        for world, events in enumerate(happenings):
+        for world, events in enumerate(happenings[: 2 if rules.repair_is_due else 4]):
             outcome = _simulated(future, events, outlook.horizon_s, rules)
             useful[number, world] = _useful_core_hours(future, outcome, outlook.horizon_s)
             lost[number, world] = float(outcome.lost_core_s.sum()) / CORE_HOUR_S
-        empty_s[number] = outcome.node_empty_s[node]
-    return useful, lost, float(np.where(np.isnan(empty_s), outlook.horizon_s, empty_s).mean())
+            yield
+        empty_s[number] = min(_last_end_s(future, node), outlook.horizon_s)
+    return useful, lost, float(empty_s.mean())
+
+
+def _last_end_s(future: Future, node: int) -> float:
+    """When the last of the jobs that run on a node now ends."""
+    there = future.cluster.held_node == node
+    ends_s = future.cluster.started_s[there] + future.jobs.run_s[future.cluster.held_job[there]]
+    return float(ends_s.max(initial=0.0))
 
 
 def _index(snapshot: Snapshot, name: str) -> int:

@@ -12,6 +12,7 @@ from daemon.optimizer.measures import THRESHOLD_S, bounded_slowdown
 from daemon.optimizer.outlook import Outlook
 from daemon.optimizer.policies import ranks
 from daemon.optimizer.simulator import simulate
+from daemon.optimizer.slices import Sliced, finished
 from daemon.optimizer.snapshot import Snapshot
 from daemon.optimizer.workload import Array
 
@@ -68,15 +69,22 @@ def advise_order(snapshot: Snapshot, outlook: Outlook | None = None, rules: Orde
     The order is chosen on one half of the futures and its gain is measured on the other half, because the best of several looks
     better than it is where it was chosen. Raises ValueError for an unknown policy or a queue that is empty.
     """
-    outlook, rules = outlook or Outlook(), rules or OrderRules()
+    return finished(advising_order(snapshot, outlook or Outlook(), rules or OrderRules()))
+
+
+def advising_order(snapshot: Snapshot, outlook: Outlook, rules: OrderRules) -> Sliced[OrderAdvice]:
+    """The same in slices of one simulation."""
     if not snapshot.queued or not rules.policies:
         raise ValueError("advice on an order: no job waits, or no policy is to be tried")
     futures = Futures(snapshot, outlook)
     half = outlook.samples // 2
-    tried = {policy: _waits(futures, range(half), policy, rules.backfill) for policy in (PRIORITY, *rules.policies)}
+    tried = {}
+    for policy in (PRIORITY, *rules.policies):
+        tried[policy] = yield from _waits(futures, range(half), policy, rules.backfill)
     kept = [policy for policy in rules.policies if not _starves(tried[PRIORITY], tried[policy], rules.starvation_factor)]
     best = min(kept or rules.policies, key=lambda policy: float(tried[policy][:, SLOWDOWN].mean()))
-    default, proposed = (_waits(futures, range(half, outlook.samples), policy, rules.backfill) for policy in (PRIORITY, best))
+    default = yield from _waits(futures, range(half, outlook.samples), PRIORITY, rules.backfill)
+    proposed = yield from _waits(futures, range(half, outlook.samples), best, rules.backfill)
     gain = paired_gain(default[:, SLOWDOWN], proposed[:, SLOWDOWN], outlook.seed)
     starved = _starves(default, proposed, rules.starvation_factor)
     return OrderAdvice(
@@ -92,7 +100,7 @@ def advise_order(snapshot: Snapshot, outlook: Outlook | None = None, rules: Orde
     )
 
 
-def _waits(futures: Futures, numbers: range, policy: str, backfill: bool) -> Array:
+def _waits(futures: Futures, numbers: range, policy: str, backfill: bool) -> Sliced[Array]:
     """Bounded slowdown, mean, p99 and longest wait in each future of the jobs that do not run now; shape (futures, 4)."""
     rows = []
     for number in numbers:
@@ -103,6 +111,7 @@ def _waits(futures: Futures, numbers: range, policy: str, backfill: bool) -> Arr
         slowdown = bounded_slowdown(wait_s, future.jobs.run_s[started])
         # A queue of which nothing can ever start waits as long in any order.
         rows.append((slowdown.mean(), wait_s.mean(), np.quantile(wait_s, 0.99), wait_s.max()) if started.any() else (1.0, 0.0, 0.0, 0.0))
+        yield
     return np.array(rows)
 
 

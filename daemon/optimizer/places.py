@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from daemon.optimizer.settings import NODE
@@ -30,6 +31,27 @@ class NodePattern:
         """The node that a place belongs to; None where there is none."""
         match = self._expression.fullmatch(place)
         return None if match is None else NodePlace(match["node"], match["place"])
+
+
+class NodeNames:
+    """The names of a cluster's nodes.
+
+    A place may have the full name of a host where the cluster has the short one, or the other way round.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = frozenset(names)
+        self._of_host: dict[str, list[str]] = {}
+        for name in sorted(self._names):
+            self._of_host.setdefault(name.partition(".")[0], []).append(name)
+
+    def of(self, step: str) -> str:
+        """The name in the cluster of a node as a place has it; the same where none, or more than one, fits."""
+        if step in self._names:
+            return step
+        host, dot, _ = step.partition(".")
+        fitting = [name for name in self._of_host.get(host, ()) if not dot or "." not in name]
+        return fitting[0] if len(fitting) == 1 else step
 
 
 def _expression(pattern: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from collectors.frame import digest_of
-from daemon.optimizer.cluster import OWN_PREFIX, Cluster, ClusterState
+from daemon.optimizer.cluster import Cluster, ClusterState, drain_reason
 from daemon.optimizer.drain import DrainAdvice
 from daemon.optimizer.gantt import drain_figure, order_figure
 from daemon.optimizer.knowledge import DRAIN, ORDER
@@ -26,7 +26,7 @@ def drain_plan(
 ) -> Plan:
     """The proposal to drain a node."""
     key = digest_of("plan", cluster.name, DRAIN, at.node, now_ns)
-    chance = f"{100 * advice.failure_probability:.2g} % within {settings.horizon_s / 3600:.0f} h"
+    chance = f"counted as {100 * advice.failure_probability:.2g} % within {settings.horizon_s / 3600:.3g} h"
     why = f"{_risk_words(at)} ({chance}) puts {_work_words(state.snapshot, at.node)} at risk"
     return Plan(
         key=key,
@@ -47,11 +47,6 @@ def drain_plan(
         changed_ns=now_ns,
         incident=at.incident,
     )
-
-
-def drain_reason(key: str, why: str) -> str:
-    """What is written to the node, so that whoever sees it knows who drained it, for which plan and why."""
-    return f"{OWN_PREFIX}{key} {why}"
 
 
 def order_plan(cluster: Cluster, settings: OptimizerSettings, state: ClusterState, place: str, advice: OrderAdvice, now_ns: int) -> Plan:
@@ -100,6 +95,8 @@ def headline(plan: Plan) -> str:
     what = f"Drain {plan.subject}" if plan.kind == DRAIN else f"Start waiting jobs in the order {plan.subject}"
     if plan.state is PlanState.ACTIVE:
         what = f"{plan.subject} is drained"
+    elif plan.state is PlanState.ENDED and plan.acted:
+        what = f"{plan.subject} was drained"
     outcome = f" ({plan.outcome})" if plan.outcome else ""
     return f"{what}: {plan.why}; {gain_words(plan)}{outcome}"
 

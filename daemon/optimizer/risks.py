@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
 
 from daemon.optimizer.drain import FailureRisk
-from daemon.optimizer.places import NodePattern, NodePlace
+from daemon.optimizer.places import NodeNames, NodePattern, NodePlace
 from daemon.optimizer.settings import DrainSettings
 from daemon.records import Incident, IncidentState, Label, LabelKind
 from daemon.store.store import Store
-from detectors.finding import Finding
+from detectors.finding import Certainty, Finding
 
 RATE = "annual_failure_ratio"
 """Name of the contribution in a finding's evidence that is a failure rate a year."""
@@ -25,7 +25,10 @@ ENDING = (LabelKind.NOT_A_PROBLEM, LabelKind.RESOLVE)
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """A finding that lasts and puts a node at risk. annual_ratio: failures a year, NaN where the finding does not say."""
+    """A finding that lasts and puts a node at risk. annual_ratio: failures a year, NaN where the finding does not say.
+
+    node: as the place has it. thing: what of the node. unsure: too little was seen to do something on its account.
+    """
 
     finding: str
     condition: str
@@ -34,6 +37,12 @@ class Risk:
     thing: str
     since_ns: int
     annual_ratio: float
+    unsure: bool = False
+
+    @property
+    def place(self) -> str:
+        """Place of the thing."""
+        return f"{self.node_place}/{self.thing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +77,39 @@ class Endangered:
 
 
 class RiskBook:
-    """Remembers the findings of some conditions that last, and which of them somebody has waved through."""
+    """Remembers the findings of some conditions that last, which of them somebody has waved through, and what was given back when.
+
+    `names` are those of the cluster's nodes; all nodes that it is asked for, or tells of, go by them.
+    """
 
     def __init__(self, pattern: NodePattern, conditions: Sequence[str]) -> None:
         self._pattern = pattern
         self._conditions = frozenset(conditions)
         self._lasting: dict[str, Risk] = {}
         self._dismissed: set[str] = set()
+        self._rests: dict[str, int] = {}
+        self._taken_back: dict[str, int] = {}
+        self.names = NodeNames()
 
     def state(self) -> dict[str, Any]:
         """What it remembers."""
-        fields = {key: [r.condition, r.node, r.node_place, r.thing, r.since_ns, r.annual_ratio] for key, r in self._lasting.items()}
-        return {"lasting": fields, "dismissed": sorted(self._dismissed)}
+        fields = {key: list(astuple(risk))[1:] for key, risk in self._lasting.items()}
+        given_back = {"rests": dict(self._rests), "taken_back": dict(self._taken_back)}
+        return {"lasting": fields, "dismissed": sorted(self._dismissed), **given_back}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state; what is no longer configured is forgotten."""
-        self._lasting = {key: Risk(key, *fields) for key, fields in state["lasting"].items() if fields[0] in self._conditions}
+        """Goes on from a state, also from one of a version that remembered less."""
+        self._lasting = {key: Risk(key, *fields) for key, fields in state["lasting"].items()}
         self._dismissed = set(state["dismissed"])
+        self._rests, self._taken_back = dict(state.get("rests", {})), dict(state.get("taken_back", {}))
 
     def take(self, finding: Finding) -> bool:
         """Takes in what became of a finding; whether it changed anything."""
-        if finding.unit.condition not in self._conditions:
-            return False
         if finding.cleared_ns is not None:
             self._dismissed.discard(finding.key)
             return self._lasting.pop(finding.key, None) is not None
+        if finding.unit.condition not in self._conditions:
+            return False
         where = self._pattern.node_at(finding.unit.place)
         if where is None:
             return False
@@ -103,27 +120,49 @@ class RiskBook:
 
     def lasting(self, node: str) -> frozenset[str]:
         """Keys of the findings that last on a node, also of those that were waved through."""
-        return frozenset(key for key, risk in self._lasting.items() if risk.node == node)
+        return frozenset(key for key, risk in self._lasting.items() if self.names.of(risk.node) == node)
 
-    def dismiss(self, findings: Iterable[str]) -> None:
-        """These are no reason to drain a node any more; what begins anew is."""
-        self._dismissed |= self._lasting.keys() & set(findings)
+    def dismiss(self, findings: Iterable[str], rests_until_ns: int) -> None:
+        """These are no reason to drain a node any more; what begins anew of the same thing is one only for people until then."""
+        dismissed = self._lasting.keys() & set(findings)
+        self._dismissed |= dismissed
+        self._rests |= {self._lasting[key].place: rests_until_ns for key in dismissed}
+
+    def rests_until_ns(self, at: Endangered, now_ns: int) -> int:
+        """Until when people have the say of all that puts a node at risk, because somebody gave it back; 0 where they have not."""
+        self._rests = {place: until_ns for place, until_ns in self._rests.items() if until_ns > now_ns}
+        return min((self._rests.get(risk.place, 0) for risk in at.risks), default=0)
+
+    def take_back(self, node: str, until_ns: int) -> None:
+        """The daemon itself takes a node back: should that have been too early, the next time is left to people until then."""
+        self._taken_back[node] = until_ns
+
+    def was_taken_back(self, node: str, now_ns: int) -> bool:
+        """Whether the daemon took it back a while ago."""
+        self._taken_back = {name: until_ns for name, until_ns in self._taken_back.items() if until_ns > now_ns}
+        return node in self._taken_back
 
     def knows(self, findings: Iterable[str]) -> bool:
         """Whether one of these lasts."""
         return not self._lasting.keys().isdisjoint(findings)
 
     def uncertain(self, node: str, incidents: IncidentBook) -> bool:
-        """Whether something lasts on a node whose incident is not known (yet): no reason to begin anything, nor to end it."""
-        return any(key not in self._dismissed and incidents.of(key) is None for key in self.lasting(node))
+        """Whether something lasts on a node whose incident is not known (yet), or that is no longer configured.
+
+        That is no reason to begin anything, nor to end it.
+        """
+        undecided = self.lasting(node) - self._dismissed
+        return any(incidents.of(key) is None or self._lasting[key].condition not in self._conditions for key in undecided)
 
     def endangered(self, incidents: IncidentBook) -> dict[str, Endangered]:
         """Nodes with findings that last, were not waved through, and belong to an incident that is not resolved; by name."""
         by_node: dict[str, list[tuple[Risk, str]]] = {}
         for risk in self._lasting.values():
+            if risk.finding in self._dismissed or risk.condition not in self._conditions:
+                continue
             incident = incidents.of(risk.finding)
-            if risk.finding not in self._dismissed and incident is not None and incident.state is not IncidentState.RESOLVED:
-                by_node.setdefault(risk.node, []).append((risk, incident.id))
+            if incident is not None and incident.state is not IncidentState.RESOLVED:
+                by_node.setdefault(self.names.of(risk.node), []).append((risk, incident.id))
         found = {}
         for node, risks in by_node.items():
             ordered = sorted(risks, key=lambda entry: (entry[0].since_ns, entry[0].finding))
@@ -161,4 +200,6 @@ class IncidentBook:
 def _risk(finding: Finding, where: NodePlace) -> Risk:
     rates = [c.observed for c in finding.evidence.ranked if c.name == RATE and math.isfinite(c.observed) and c.observed >= 0]
     thing = finding.unit.place.removeprefix(where.place).strip("/") or where.node
-    return Risk(finding.key, finding.unit.condition, where.node, where.place, thing, finding.since_ns, max(rates) if rates else math.nan)
+    ratio = max(rates) if rates else math.nan
+    unsure = finding.certainty is Certainty.UNSURE
+    return Risk(finding.key, finding.unit.condition, where.node, where.place, thing, finding.since_ns, ratio, unsure)

@@ -32,6 +32,12 @@ class DrainSettings(Options):
     probability … (a rate of all disks with such readings is an average over years; one that was found failing now is worse)"""
     failure_within_s: Positive = 7 * 86400.0
     """… within this time."""
+    resume_after_s: float = Field(default=900.0, ge=0)
+    """What put the node at risk must be over for this long before the daemon takes the node back. Where a person says that it is not a
+    problem, it does so at once."""
+    rest_s: float = Field(default=86400.0, ge=0)
+    """Once a person has taken the node back, what the same disk does within this time is only proposed; once the daemon has taken it
+    back, and drained it again within this time, it is left to a person to take it back."""
 
 
 class OrderSettings(Options):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import time
@@ -19,14 +18,15 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from collectors.collector import Options
-from daemon.optimizer.cluster import OWN_PREFIX, ClusterError, ClusterNode, ClusterState
-from daemon.optimizer.slurm_json import SlurmFormatError, read_nodes, read_queue, read_running
+from daemon.optimizer.cluster import OWN_REASON, ClusterError, ClusterNode, ClusterState, plain_reason
+from daemon.optimizer.slurm_json import read_nodes, read_queue, read_running
 from daemon.optimizer.snapshot import Node, Snapshot
 
 MAX_ORDERED = 20
 """Jobs for which the commands of an order are given; who comes first changes before the others start anyway."""
 HIGHEST_PRIORITY = 4_294_967_293
-MAX_REASON_CHARACTERS = 200
+MISSHAPEN = (ValueError, TypeError, AttributeError, KeyError)
+"""What comes of output in which something is of another type than it ever was."""
 
 
 class SlurmOptions(Options):
@@ -69,7 +69,7 @@ class SlurmCluster:
                 read_queue(jobs, nodes, options.partition, now_ns, options.unlimited_s),
                 read_running(jobs, nodes, now_ns, options.unlimited_s),
             )
-        except ValueError as error:
+        except MISSHAPEN as error:
             raise ClusterError(f"squeue --json: {error}") from None
         return ClusterState(nodes, snapshot)
 
@@ -82,12 +82,12 @@ class SlurmCluster:
             raise ClusterError(f"node {node}: already drained: {shown.reason or 'no reason given'}")
         self._run("scontrol", *_drain_arguments(node, reason))
 
-    def resume(self, node: str) -> None:
+    def resume(self, node: str, reason: str) -> None:
         """See `Cluster.resume`."""
         shown = self._node(node)
         if not shown.draining:
             return
-        if not shown.plan_key:
+        if shown.reason != plain_reason(reason):
             raise ClusterError(f"node {node}: drained by somebody else: {shown.reason or 'no reason given'}")
         self._run("scontrol", *_resume_arguments(node))
 
@@ -123,7 +123,7 @@ class SlurmCluster:
             document = self._document(*arguments)
         try:
             return read_nodes(_listed(document, "nodes", arguments), self._options.partition)
-        except SlurmFormatError as error:
+        except MISSHAPEN as error:
             raise ClusterError(f"{' '.join(arguments)}: {error}") from None
 
     def _records(self, field: str, *arguments: str) -> list[dict[str, Any]]:
@@ -163,10 +163,9 @@ class SlurmCluster:
 
 
 def _drain_arguments(node: str, reason: str) -> tuple[str, ...]:
-    if not reason.startswith(OWN_PREFIX):
-        raise ValueError(f"a reason must begin with {OWN_PREFIX}")
-    plain = re.sub(r"[^ -~]|[\"'\\]", "", " ".join(reason.split()))[:MAX_REASON_CHARACTERS].strip()
-    return "update", f"nodename={node}", "state=drain", f"reason={plain}"
+    if not OWN_REASON.match(reason):
+        raise ValueError(f"a reason without the key of a plan: {reason[:60]!r}")
+    return "update", f"nodename={node}", "state=drain", f"reason={plain_reason(reason)}"
 
 
 def _resume_arguments(node: str) -> tuple[str, ...]:

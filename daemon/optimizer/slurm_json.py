@@ -16,7 +16,7 @@ from daemon.optimizer.cluster import ClusterNode
 from daemon.optimizer.snapshot import QueuedJob, RunningJob
 
 S = 1_000_000_000
-DOWN = {"DOWN", "ERROR", "FAIL", "FUTURE", "UNKNOWN"}
+DOWN = {"DOWN", "ERROR", "FAIL", "FUTURE", "INVAL", "INVALID_REG", "UNKNOWN"}
 """A node that does not respond for a moment, as each does after it was resumed, is not down: Slurm says so when it is."""
 OUT = {"DRAIN", "DRAINED", "DRAINING"}
 WAITS_FOR_SOMETHING_ELSE = ("JobHeld", "Dependency", "BeginTime", "Reservation")
@@ -61,7 +61,8 @@ def words(record: Json, *fields: str) -> set[str]:
 def read_nodes(records: Sequence[Json], partition: str) -> dict[str, ClusterNode]:
     """The nodes of a partition ("": of all), by name.
 
-    A controller that has just started knows nothing of its nodes for some seconds: that is no state to decide from.
+    A controller that has just started knows nothing of its nodes for some seconds: that is no state to decide from, and no more is a
+    cluster without nodes.
     """
     nodes = {}
     unknown = sum("UNKNOWN" in words(record, "state") for record in records)
@@ -69,11 +70,15 @@ def read_nodes(records: Sequence[Json], partition: str) -> dict[str, ClusterNode
         raise SlurmFormatError(f"state of {unknown} of {len(records)} nodes is not known: has slurmctld just started?")
     for record in records:
         name = str(record.get("name", ""))
-        if not name or (partition and partition not in record.get("partitions", ())):
+        partitions = tuple(str(each) for each in record.get("partitions") or ())
+        if not name or (partition and partition not in partitions):
             continue
         states = words(record, "state", "state_flags")
         processors = int(_of(f"node {name}", record, "cpus"))
-        nodes[name] = ClusterNode(name, processors, not states & DOWN, bool(states & OUT), str(record.get("reason") or ""))
+        reason = str(record.get("reason") or "")
+        nodes[name] = ClusterNode(name, processors, not states & DOWN, bool(states & OUT), reason, partitions)
+    if not nodes:
+        raise SlurmFormatError(f"no nodes in partition {partition!r}" if partition else "no nodes")
     return nodes
 
 

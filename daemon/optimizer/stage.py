@@ -19,6 +19,7 @@ from daemon.optimizer.advising import Adviser
 from daemon.optimizer.announcing import Announcer
 from daemon.optimizer.cluster import Cluster, ClusterError, ClusterState
 from daemon.optimizer.drains import Drains
+from daemon.optimizer.earlier import lasting_findings
 from daemon.optimizer.orders import Orders
 from daemon.optimizer.places import NodePattern
 from daemon.optimizer.risks import IncidentBook, RiskBook
@@ -66,10 +67,12 @@ class OptimizeStage:
         self._now_s = now_s
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         pattern = NodePattern(self._settings.node_pattern)
-        self._adviser = Adviser(self._settings, now_s)
+        self._adviser = Adviser(self._settings, lambda: clock.now_ns() / 1e9, now_s)
         self._risks = RiskBook(pattern, self._settings.conditions)
         self._announcer = Announcer()
+        self._drains = Drains(self._settings, self._cluster, self._adviser, self._risks, self._announcer, self._save, now_s)
         self._orders = Orders(self._settings, self._cluster, self._adviser, pattern.queue_place)
+        self._watched = [self._settings.node_pattern, *self._settings.conditions]
         self._offsets: dict[TopicPartition, int] = {}
         self._lease: Lease | None = None
         self._due_s, self._saved_s, self._looked_s = now_s(), now_s(), -inf
@@ -102,6 +105,8 @@ class OptimizeStage:
         try:
             if self._lease is not None and self._dirty:
                 self._save([])
+        except Fenced as error:
+            log.info("not saved reason=%r", str(error))
         finally:
             self.abandon()
 
@@ -178,13 +183,15 @@ class OptimizeStage:
         incidents = IncidentBook(self._store)
         plans = [plan for plan in self._store.plans(OPEN_STATES) if plan.cluster == self._cluster.name]
         now_ns = self._clock.now_ns()
-        drains = Drains(self._settings, self._cluster, self._adviser, self._risks, self._announcer, self._save)
-        lasting = drains.look(state, incidents, [plan for plan in plans if plan.kind != self._orders.kind], now_ns)
+        self._adviser.begin_round()
+        lasting = self._drains.look(state, incidents, [plan for plan in plans if plan.kind != self._orders.kind], now_ns)
         lasting += self._orders.look(
             state, incidents, [plan for plan in plans if plan.kind == self._orders.kind], self._announcer, self._save, now_ns
         )
         self._shown |= {"endangered": {node: self._adviser.said.get(node, "") for node in self._risks.endangered(incidents)}}
         self._say(lasting)
+        if self._adviser.busy:
+            self._hurry()
 
     def _undo(self, lease: Lease, halted: Stopped) -> None:
         self._adviser.forget_all()
@@ -208,7 +215,14 @@ class OptimizeStage:
         """One transaction: plans, the state, and why what was read need not be read again."""
         if self._lease is None:
             raise Fenced(f"{self.name}: stands by")
-        state = pack({"risks": self._risks.state(), "said": self._announcer.state(), "orders": self._orders.state()})
+        state = pack(
+            {
+                "risks": self._risks.state(),
+                "said": self._announcer.state(),
+                "orders": self._orders.state(),
+                "watched": self._watched,
+            }
+        )
         offsets = {f"{tp.topic}/{tp.partition}": offset for tp, offset in self._offsets.items()}
         put_plans(self._store, self._lease, plans, lambda c: self._store.save_state(c, self.name, state, offsets, time.time_ns()))
         if self._offsets:
@@ -219,7 +233,8 @@ class OptimizeStage:
         """Tells of plans as findings. What was said is saved afterwards: said twice, it is the same thing once."""
         metrics.show_plans(lasting)
         self._shown["plans"] = len(lasting)
-        reports = self._announcer.changes(lasting, self._clock.now_ns())
+        ended = [plan for plan in self._store.plans() if plan.state is PlanState.ENDED] if self._announcer.missing(lasting) else []
+        reports = self._announcer.changes([*lasting, *ended], self._clock.now_ns())
         for report in reports:
             self._bus.publish("findings", report.finding.source, messages.encode(report))
         if reports:
@@ -259,13 +274,15 @@ class OptimizeStage:
         self._offsets = {}
         saved = self._store.load_state(self.name)
         log.info("optimize active generation=%d restored=%s cluster=%s", lease.generation, saved is not None, self._cluster.name)
-        if saved is None:
-            return {}
-        state = unpack(saved.state)
-        self._risks.restore(state["risks"])
-        self._announcer.restore(state["said"])
-        self._orders.restore(state["orders"])
-        if not self._bus_outlives_us:
+        state = {} if saved is None else unpack(saved.state)
+        if state:
+            self._risks.restore(state["risks"])
+            self._announcer.restore(state["said"])
+            self._orders.restore(state["orders"])
+        if not self._bus_outlives_us or state.get("watched") != self._watched:
+            for finding in lasting_findings(self._store):
+                self._risks.take(finding)
+        if saved is None or not self._bus_outlives_us:
             return {}
         for name, offset in saved.offsets.items():
             topic, partition = name.rsplit("/", 1)

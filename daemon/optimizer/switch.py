@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from collectors.frame import digest_of
 from daemon import messages
 from daemon.optimizer import metrics
-from daemon.optimizer.cluster import Cluster, ClusterError
+from daemon.optimizer.cluster import Cluster, ClusterError, ClusterNode, drain_reason
 from daemon.optimizer.lifecycle import withdrawn
 from daemon.records import Plan, PlanState, iso
 from daemon.store.packing import pack, unpack
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 STAGE = "optimize"
 MARKER = "optimize/stopped"
 OPEN_STATES = (PlanState.PROPOSED, PlanState.ACTIVE)
+MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,15 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What was undone: nodes that were resumed, those that could not be with the reason, and plans that ended."""
+    """What was undone: nodes that were resumed, those that could not be with the reason, and plans that ended.
+
+    left: nodes whose reason names a plan, but which people have drained or made theirs, with the reason for that.
+    """
 
     resumed: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
     plans: tuple[Plan, ...]
+    left: tuple[tuple[str, str], ...] = ()
 
 
 def stopped(store: Store) -> Stopped | None:
@@ -73,21 +78,47 @@ def start(store: Store, who: str, now_ns: int) -> None:
 
 
 def undo_all(store: Store, cluster: Cluster, lease: Lease, why: str, now_ns: int) -> Undone:
-    """Resumes every node that the daemon drained and ends its plans. Raises ClusterError where the cluster cannot be read."""
-    resumed, failed = [], []
-    for node in cluster.state().nodes.values():
-        if node.plan_key:
-            try:
-                cluster.resume(node.name)
-                resumed.append(node.name)
-            except ClusterError as error:
-                failed.append((node.name, str(error)))
-                log.error("node not resumed node=%s reason=%r", node.name, str(error))
-            metrics.ACTIONS.labels(action="resume", outcome="failed" if node.name in dict(failed) else "done").inc()
+    """Resumes every node that the daemon drained and ends its plans. Raises ClusterError where the cluster cannot be read.
+
+    What people have drained stays so, even with the command of a plan; and what another daemon has drained for a plan of its own.
+    """
+    marked = [node for node in cluster.state().nodes.values() if node.plan_key]
+    plans = {plan.key: plan for plan in store.plans(limit=MANY)} if marked else {}
+    resumed, failed, left = [], [], []
+    for node in marked:
+        plan = plans.get(node.plan_key)
+        theirs = not_ours(node, plan)
+        if plan is None or theirs:
+            left.append((node.name, theirs))
+            continue
+        try:
+            cluster.resume(node.name, drain_reason(plan.key, plan.why))
+            resumed.append(node.name)
+            metrics.ACTIONS.labels(action="resume", outcome="done").inc()
+        except ClusterError as error:
+            failed.append((node.name, str(error)))
+            metrics.ACTIONS.labels(action="resume", outcome="failed").inc()
+            log.error("node not resumed node=%s reason=%r", node.name, str(error))
     unresumed = dict(failed)
     ended = [withdrawn(p, why, now_ns) for p in store.plans(OPEN_STATES) if p.cluster == cluster.name and p.subject not in unresumed]
     put_plans(store, lease, ended)
-    return Undone(tuple(resumed), tuple(failed), tuple(ended))
+    return Undone(tuple(resumed), tuple(failed), tuple(ended), tuple(left))
+
+
+def drained_by_us(store: Store, nodes: Iterable[ClusterNode]) -> set[str]:
+    """Names of the nodes that the daemon has drained."""
+    marked = [node for node in nodes if node.plan_key]
+    plans = {plan.key: plan for plan in store.plans(limit=MANY)} if marked else {}
+    return {node.name for node in marked if not not_ours(node, plans.get(node.plan_key))}
+
+
+def not_ours(node: ClusterNode, plan: Plan | None) -> str:
+    """Why a node whose reason names a plan is not for the daemon to resume; "" where it is."""
+    if plan is None:
+        return f"drained for plan {node.plan_key}, which this database does not have"
+    if not node.drained_for(plan.key, plan.why):
+        return f"its reason was changed by somebody: {node.reason}"
+    return "" if plan.acted else "drained by somebody, as the plan says"
 
 
 def put_plans(store: Store, lease: Lease, plans: Sequence[Plan], save: Callable[[Connection], None] | None = None) -> None:

@@ -7,6 +7,7 @@ schedulers", 1999; version 2.2): 18 numbers a line, -1 where a value is not know
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
@@ -64,11 +65,15 @@ def read_swf(path: Path) -> Trace:
     """Reads a trace, also one compressed with gzip (`.gz`).
 
     The processors of a job are those it requested, or was given where that is not known; the requested time is the run time where it
-    is not known. Raises ValueError that names file and line where a line is not 18 finite numbers, and OSError.
+    is not known. Raises ValueError that names file and line where a line is not 18 finite numbers, or the file where it is not what gzip
+    wrote, and OSError.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
-        return parse_swf(lines, str(path))
+    try:
+        with opener(path, "rt", encoding="utf-8", errors="replace") as lines:
+            return parse_swf(lines, str(path))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: not a whole file of gzip: {error}") from None
 
 
 def parse_swf(lines: Iterable[str], name: str) -> Trace:
@@ -107,7 +112,8 @@ def _rows(lines: Iterable[str], name: str, header: dict[str, str]) -> Iterator[l
 def _numbers(text: str, where: str) -> list[float]:
     words = text.split()
     if len(words) != FIELDS:
-        raise ValueError(f"{where}: {len(words)} fields where the Standard Workload Format has {FIELDS}")
+        fields = f"{len(words)} field{'s' if len(words) > 1 else ''}"
+        raise ValueError(f"{where}: {fields} where the Standard Workload Format has {FIELDS}")
     try:
         row = [float(word) for word in words]
     except ValueError as error:

@@ -64,6 +64,9 @@ period_s = 1
 node_pattern = "DEMO/COMPUTING/{{node}}/**"
 max_drained_ratio = 0.5
 
+[optimizer.drain]
+resume_after_s = 0
+
 [optimizer.options]
 conf = "{slurm_conf}"
 """

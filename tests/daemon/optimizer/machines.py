@@ -19,7 +19,10 @@ class Crash(BaseException):
 
 
 class Machines:
-    """Nodes n1, n2, … of 4 processors, each with a job. `acted` lists what really changed."""
+    """Nodes n1, n2, … of 4 processors, each with a job. `acted` lists what really changed, `asked` what was asked for.
+
+    `hidden`: nodes that its answers leave out. `slow`: what is asked for happens, but the answer comes too late.
+    """
 
     options_model: ClassVar[type[Options]] = Options
     name = "slurm"
@@ -28,19 +31,23 @@ class Machines:
         self.nodes = {f"n{number}": ClusterNode(f"n{number}", 4) for number in range(1, nodes + 1)}
         self.queued: list[QueuedJob] = []
         self.acted: list[str] = []
+        self.asked: list[str] = []
+        self.hidden: set[str] = set()
+        self.slow = False
         self.crash_before = self.crash_after = ""
         self.refusal = ""
 
     def state(self) -> ClusterState:
-        nodes = tuple(Node(node.name, node.processors, node.in_service) for node in self.nodes.values())
-        running = tuple(RunningJob(name, NOW_NS - 7200 * S, NOW_NS - 3600 * S, 7200.0, {name: 4}) for name in self.nodes)
-        return ClusterState(dict(self.nodes), Snapshot(NOW_NS, nodes, tuple(self.queued), running))
+        shown = {name: node for name, node in self.nodes.items() if name not in self.hidden}
+        nodes = tuple(Node(node.name, node.processors, node.in_service) for node in shown.values())
+        running = tuple(RunningJob(name, NOW_NS - 7200 * S, NOW_NS - 3600 * S, 7200.0, {name: 4}) for name in shown)
+        return ClusterState(shown, Snapshot(NOW_NS, nodes, tuple(self.queued), running))
 
     def drain(self, node: str, reason: str) -> None:
         self._do("drain", node, replace(self.nodes[node], draining=True, reason=reason))
 
-    def resume(self, node: str) -> None:
-        if not self.nodes[node].plan_key:
+    def resume(self, node: str, reason: str) -> None:
+        if self.nodes[node].reason != reason:
             raise ClusterError(f"node {node}: drained by somebody else")
         self._do("resume", node, replace(self.nodes[node], draining=False, reason=""))
 
@@ -54,6 +61,7 @@ class Machines:
         return tuple(f"top {job}" for job in order if job in {queued.id for queued in state.snapshot.queued}), ("undo",)
 
     def _do(self, what: str, node: str, changed: ClusterNode) -> None:
+        self.asked.append(f"{what} {node}")
         if self.crash_before == what:
             raise Crash
         if self.refusal:
@@ -62,5 +70,7 @@ class Machines:
             return
         self.nodes[node] = changed
         self.acted.append(f"{what} {node}")
+        if self.slow:
+            raise ClusterError("scontrol: no answer within 15 s")
         if self.crash_after == what:
             raise Crash

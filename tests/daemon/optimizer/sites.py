@@ -12,8 +12,10 @@ from daemon.bus.memory import MemoryBus
 from daemon.clock import Clock
 from daemon.correlate.stage import CorrelateStage
 from daemon.messages import FindingReport, Progress
+from daemon.optimizer import switch
 from daemon.optimizer.cluster import Cluster
-from daemon.optimizer.stage import OptimizeStage
+from daemon.optimizer.stage import OptimizeStage, open_cluster
+from daemon.optimizer.switch import Undone
 from daemon.pipeline import knowledge_of
 from daemon.records import Incident, IncidentState, Label, LabelKind, Plan
 from daemon.settings import Settings
@@ -62,7 +64,7 @@ def optimizer_settings(**optimizer: Any) -> Settings:
         "load_ratio": 0.9,
         **optimizer,
     }
-    section["drain"] = {"repair_s": 600, "unplanned_repair_s": 86400, **optimizer.get("drain", {})}
+    section["drain"] = {"repair_s": 600, "unplanned_repair_s": 86400, "resume_after_s": 0, **optimizer.get("drain", {})}
     return Settings.model_validate({"experiment": "T0", "correlation": {"max_wait_s": 0.0}, "optimizer": section})
 
 
@@ -126,6 +128,10 @@ class Site:
         """A person says something of an incident."""
         self.say(Label(f"{kind}{incident.revision}", incident.id, kind, who, self.clock.at_ns))
 
+    def stop(self, who: str = "Ada") -> Undone:
+        """A person stops the optimizer."""
+        return switch.stop(self.store, self.cluster or open_cluster(self.settings.optimizer), who, self.clock.at_ns)
+
     @property
     def plans(self) -> list[Plan]:
         return self.store.plans()
@@ -161,6 +167,11 @@ class Site:
         self._heard.close()
         self.bus.close()
         self.store.close()
+
+
+def fail_again(site: Site, node: str = "n1") -> list[Finding]:
+    """The same disk, in a new episode."""
+    return site.fail(node, since=site.clock.at_ns / S)
 
 
 def drained(slurm: SlurmServer) -> dict[str, str]:

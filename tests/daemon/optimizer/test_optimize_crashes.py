@@ -140,7 +140,7 @@ def test_a_node_that_cannot_be_drained_is_tried_again(site: Site, machines: Mach
     assert (site.plan().state, site.plan().outcome) == (PlanState.PROPOSED, "could not be drained: scontrol: Invalid user id")
     assert "Invalid user id" in site.incident().why
     machines.refusal = ""
-    site.work()
+    site.work(120)
     assert site.plan().state is PlanState.ACTIVE
 
 
@@ -150,6 +150,6 @@ def test_a_node_that_cannot_be_resumed_is_tried_again(site: Site, machines: Mach
     site.mend(found)
     assert "failed: scontrol" in site.plan().outcome
     machines.refusal = ""
-    site.work()
+    site.work(120)
     assert machines.acted == ["drain n1", "resume n1"]
     assert site.plan().outcome == "resumed by shiftwatch: what put it at risk is over"

@@ -14,82 +14,18 @@ from pydantic import ValidationError
 from daemon import messages
 from daemon.messages import Progress
 from daemon.optimizer.announcing import Announcer
-from daemon.optimizer.cluster import ClusterNode
 from daemon.optimizer.drain import FailureRisk
 from daemon.optimizer.knowledge import edges
-from daemon.optimizer.lifecycle import Deed, Situation, next_step
 from daemon.optimizer.places import NodePattern
 from daemon.optimizer.risks import Endangered, Risk
 from daemon.optimizer.settings import DrainSettings, OptimizerSettings
 from daemon.optimizer.snapshot import QueuedJob
-from daemon.records import LabelKind, Plan, PlanState
+from daemon.records import LabelKind, PlanState
 from detectors.figure import PlanFigure, decode
 from tests.daemon.optimizer.machines import NOW_NS, Machines
 from tests.daemon.optimizer.sites import Site, optimizer_settings
+from tests.daemon.optimizer.test_lifecycle import PLAN
 from tests.daemon.reports import S, finding, raised
-
-PLAN = Plan(
-    key="3fa4",
-    kind="drain",
-    cluster="slurm",
-    subject="n1",
-    place="T2_X/n1",
-    state=PlanState.PROPOSED,
-    actions=("drain n1",),
-    undo=("resume n1",),
-    why="36 % a year",
-    expected_gain=3.1,
-    gain_low=1.2,
-    gain_high=5.4,
-    gain_unit="core-hours",
-    made_ns=0,
-    valid_until_ns=100,
-    changed_ns=0,
-)
-IN_SERVICE = ClusterNode("n1", 4)
-OURS = ClusterNode("n1", 4, draining=True, reason="shiftwatch:3fa4 sdb")
-THEIRS = ClusterNode("n1", 4, draining=True, reason="new memory")
-CALM = Situation(IN_SERVICE, over="", pays=True, may_act=True, cap="", resume_command="resume n1", now_ns=50)
-ACTIVE = replace(PLAN, state=PlanState.ACTIVE, acted=True)
-
-
-@pytest.mark.parametrize(
-    ("plan", "changes", "state", "deed", "outcome"),
-    [
-        (PLAN, {}, "proposed", Deed.DRAIN, "being drained by shiftwatch"),
-        (PLAN, {"may_act": False}, "proposed", Deed.NOTHING, ""),
-        (PLAN, {"cap": "cap reached: 2 of 4"}, "proposed", Deed.NOTHING, "cap reached: 2 of 4"),
-        (PLAN, {"node": OURS}, "active", Deed.NOTHING, "drained by shiftwatch"),
-        (PLAN, {"node": THEIRS}, "active", Deed.NOTHING, "drained by somebody: new memory"),
-        (PLAN, {"node": None}, "ended", Deed.NOTHING, "n1 is no longer in the cluster"),
-        (PLAN, {"node": replace(IN_SERVICE, up=False)}, "ended", Deed.NOTHING, "withdrawn: n1 is down"),
-        (PLAN, {"over": "sdb was replaced"}, "ended", Deed.NOTHING, "withdrawn: sdb was replaced"),
-        (PLAN, {"pays": False}, "ended", Deed.NOTHING, "withdrawn: it would gain nothing any more"),
-        (PLAN, {"now_ns": 101}, "ended", Deed.NOTHING, "expired"),
-        (ACTIVE, {"node": OURS}, "active", Deed.NOTHING, "drained by shiftwatch"),
-        (ACTIVE, {"node": OURS, "over": "it is over"}, "active", Deed.RESUME, "being resumed: it is over"),
-        (ACTIVE, {"node": OURS, "over": "it is over", "may_act": False}, "active", Deed.NOTHING, "it is over; resume it: resume n1"),
-        (ACTIVE, {"node": THEIRS, "over": "it is over"}, "active", Deed.NOTHING, "taken over by somebody: new memory"),
-        (replace(ACTIVE, outcome="being resumed: it is over"), {}, "ended", Deed.NOTHING, "resumed by shiftwatch: it is over"),
-        (ACTIVE, {}, "ended", Deed.NOTHING, "n1 was resumed by somebody"),
-        (replace(ACTIVE, acted=False), {"node": THEIRS}, "active", Deed.NOTHING, ""),
-        (
-            replace(ACTIVE, acted=False),
-            {"node": THEIRS, "over": "gone"},
-            "ended",
-            Deed.NOTHING,
-            "gone; n1 stays drained until somebody resumes it",
-        ),
-    ],
-)
-def test_what_becomes_of_a_plan(plan: Plan, changes: dict[str, Any], state: str, deed: Deed, outcome: str) -> None:
-    step = next_step(plan, replace(CALM, **changes))
-    assert (step.plan.state, step.deed, step.plan.outcome) == (PlanState(state), deed, outcome)
-
-
-def test_a_plan_that_does_not_change_is_not_written() -> None:
-    settled = replace(ACTIVE, outcome="drained by shiftwatch")
-    assert next_step(settled, replace(CALM, node=OURS)).plan is settled
 
 
 @pytest.mark.parametrize(
@@ -184,7 +120,9 @@ class TestWorth:
         machines.queued = []
         site.fail("n1", rate=0.3)
         assert site.plan().kind == "drain"
-        assert site.plan().why.startswith("30 % a year failure rate of sdb (1.5 % within 24 h) puts 1 running job (4.0 core-hours) at risk")
+        assert site.plan().why.startswith(
+            "30 % a year failure rate of sdb (counted as 1.5 % within 24 h) puts 1 running job (4.0 core-hours) at risk"
+        )
         assert "it costs no work" in site.incident().why
 
     def test_where_nothing_has_to_be_repaired_that_is_not_enough_and_status_says_why(self, site: Site, machines: Machines) -> None:

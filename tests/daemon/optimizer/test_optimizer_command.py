@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import gzip
 import json
 from pathlib import Path
 
@@ -51,6 +53,8 @@ def test_a_table_for_people(trace: Path) -> None:
     [
         (line(1, 0, 10, 1), (), "its header does not say how many processors"),
         (HEADER, (), "no job that ran"),
+        ("", (), "no job that ran"),
+        ("hello\n", (), "small.swf:1: 1 field where"),
         (HEADER + line(1, 0, 10, 8), (), "a job uses 8 processors, the machine has 4"),
         (HEADER + "1 2 3\n", (), "small.swf:2: 3 fields"),
         (HEADER + line(1, 0, 10, 2), ("--processors", "1"), "a job uses 2 processors, the machine has 1"),
@@ -63,6 +67,30 @@ def test_what_cannot_be_simulated_is_said(trace: Path, text: str, options: tuple
 
 def test_a_trace_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "none.swf" in run("simulate", str(tmp_path / "none.swf"), exit_code=1)
+
+
+@pytest.mark.parametrize("content", [b"hello", gzip.compress(b"x" * 5000)[:30], gzip.compress(b"x")[:10] + bytes(range(256))])
+def test_a_trace_that_gzip_cannot_read_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cut.swf.gz"
+    path.write_bytes(content)
+    assert "cut.swf.gz: not a whole file of gzip" in run("simulate", str(path), exit_code=1)
+
+
+def test_jobs_that_are_left_out_are_counted(trace: Path) -> None:
+    trace.write_text(HEADER + line(1, 0, 100, 4) + line(2, 1, -1, 4))
+    assert run("simulate", str(trace)).startswith("1 jobs on 4 processors, no backfilling; 1 that never ran are left out\n")
+
+
+def test_a_user_without_a_name_can_stop_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a user id of its own."""
+
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    config = tmp_path / "shiftwatch.toml"
+    config.write_text(f'[store]\nurl = "sqlite:///{tmp_path}/site.db"\n')
+    assert "Started" in run("start", "-c", str(config))
 
 
 @pytest.mark.parametrize("command", ["status", "stop"])

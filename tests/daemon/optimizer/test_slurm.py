@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon.optimizer.cluster import ClusterError
+from daemon.optimizer.cluster import ClusterError, drain_reason
 from daemon.optimizer.slurm import SlurmCluster, SlurmOptions
 from tests.slurm_cluster import NODES, PROCESSORS, SlurmServer
 
 pytestmark = pytest.mark.slurm
-REASON = "shiftwatch:3fa4 36 % a year failure rate of sdb"
+REASON = "shiftwatch:3fa4b0c1d2e3f405 36 % a year failure rate of sdb"
 
 
 @pytest.fixture
@@ -67,25 +67,25 @@ def test_a_drained_node_keeps_its_jobs_and_takes_no_new_ones(slurm: SlurmServer,
     assert slurm.node("n2") == ("allocated+drain", REASON)
     assert slurm.state(job) == "RUNNING"
     node = cluster.state().nodes["n2"]
-    assert (node.draining, node.up, node.in_service, node.plan_key) == (True, True, False, "3fa4")
+    assert (node.draining, node.up, node.in_service, node.plan_key) == (True, True, False, "3fa4b0c1d2e3f405")
     assert cluster.state().out_ratio() == 0.25
-    cluster.resume("n2")
+    cluster.resume("n2", REASON)
     assert "drain" not in slurm.node("n2")[0]
     assert slurm.state(job) == "RUNNING"
 
 
 def test_the_same_drain_again_changes_nothing(slurm: SlurmServer, cluster: SlurmCluster) -> None:
     cluster.drain("n1", REASON)
-    cluster.drain("n1", "shiftwatch:3fa4 in other words")
+    cluster.drain("n1", "shiftwatch:3fa4b0c1d2e3f405 in other words")
     assert slurm.node("n1")[1] == REASON
-    cluster.resume("n1")
-    cluster.resume("n1")
+    cluster.resume("n1", REASON)
+    cluster.resume("n1", REASON)
 
 
 def test_what_somebody_else_has_drained_is_not_touched(slurm: SlurmServer, cluster: SlurmCluster) -> None:
     slurm.run("scontrol", "update", "nodename=n4", "state=drain", "reason=new memory")
     with pytest.raises(ClusterError, match=r"^node n4: drained by somebody else: new memory$"):
-        cluster.resume("n4")
+        cluster.resume("n4", REASON)
     with pytest.raises(ClusterError, match=r"^node n4: already drained: new memory$"):
         cluster.drain("n4", REASON)
     assert slurm.node("n4") == ("idle+drain", "new memory")
@@ -99,16 +99,38 @@ def test_only_a_node_of_this_very_name_is_drained(slurm: SlurmServer, cluster: S
 
 
 def test_a_reason_is_written_as_plain_text(slurm: SlurmServer, cluster: SlurmCluster) -> None:
-    cluster.drain("n1", 'shiftwatch:77b0 disk "sdb" of $(reboot)\nstate=down µ')
+    cluster.drain("n1", 'shiftwatch:77b0b0c1d2e3f405 disk "sdb" of $(reboot)\nstate=down µ')
     state, reason = slurm.node("n1")
     assert state == "idle+drain"
-    assert reason == "shiftwatch:77b0 disk sdb of $(reboot) state=down"
+    assert reason == "shiftwatch:77b0b0c1d2e3f405 disk sdb of $(reboot) state=down"
+
+
+@pytest.mark.parametrize("said", ["shiftwatch: says its disk fails, look at it (Bob)", f"{REASON}; and bad memory (Bob)", REASON[:28]])
+def test_a_reason_that_somebody_wrote_or_changed_is_theirs(slurm: SlurmServer, cluster: SlurmCluster, said: str) -> None:
+    slurm.run("scontrol", "update", "nodename=n1", "state=drain", f"reason={said}")
+    with pytest.raises(ClusterError, match="drained by somebody else"):
+        cluster.resume("n1", REASON)
+    assert slurm.node("n1") == ("idle+drain", said)
+
+
+def test_the_longest_reason_comes_back_as_it_was_written(slurm: SlurmServer, cluster: SlurmCluster) -> None:
+    why = "36 % a year failure rate of " + "sdb, " * 60
+    cluster.drain("n1", drain_reason("3fa4b0c1d2e3f405", why))
+    assert cluster.state().nodes["n1"].drained_for("3fa4b0c1d2e3f405", why)
+    cluster.resume("n1", drain_reason("3fa4b0c1d2e3f405", why))
+    assert "drain" not in slurm.node("n1")[0]
+
+
+def test_nodes_say_their_partitions_and_one_that_is_not_there_is_named(slurm: SlurmServer, cluster: SlurmCluster) -> None:
+    assert cluster.state().nodes["n1"].partitions == ("main",)
+    with pytest.raises(ClusterError, match=r"^sinfo --json --all: no nodes in partition 'gpu'$"):
+        SlurmCluster(SlurmOptions(conf=slurm.conf, partition="gpu")).state()
 
 
 def test_the_commands_that_are_shown_do_what_they_say(slurm: SlurmServer, cluster: SlurmCluster) -> None:
     for command in cluster.drain_commands("n1", REASON):
         slurm.run(*shlex.split(command))
-    assert cluster.state().nodes["n1"].plan_key == "3fa4"
+    assert cluster.state().nodes["n1"].plan_key == "3fa4b0c1d2e3f405"
     for command in cluster.resume_commands("n1"):
         slurm.run(*shlex.split(command))
     assert not cluster.state().nodes["n1"].draining
@@ -159,7 +181,10 @@ def test_a_command_that_hangs_is_ended(slurm: SlurmServer, tmp_path: Path) -> No
     [
         ("", "no JSON"),
         ("[]", "no object"),
+        ('{"nodes": [{"name": "n1", "cp', "no JSON"),
         ('{"nodes": 3}', "no list of nodes"),
+        ('{"nodes": []}', "sinfo --json --all: no nodes"),
+        ('{"nodes": [{"name": "n1", "cpus": 2, "state": 3}]}', "sinfo --json --all: "),
         ('{"nodes": [{"name": "n1"}]}', "node n1: cpus is 'None'"),
     ],
 )

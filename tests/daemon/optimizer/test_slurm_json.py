@@ -41,10 +41,14 @@ def test_what_is_no_number_is_named(value: object) -> None:
 
 def test_nodes_of_both_shapes() -> None:
     old = {"name": "n1", "cpus": 64, "state": "idle", "state_flags": ["DRAIN"], "reason": "memory", "partitions": ["main"]}
-    new = {"name": "n2", "cpus": 64, "state": ["MIXED", "DRAIN"], "reason": "shiftwatch:3fa4 sdb", "partitions": ["main"]}
+    new = {"name": "n2", "cpus": 64, "state": ["MIXED", "DRAIN"], "reason": "shiftwatch:3fa4b0c1d2e3f405 sdb", "partitions": ["main"]}
     down = {"name": "n3", "cpus": newer(32), "state": ["DOWN", "NOT_RESPONDING"], "partitions": ["gpu"]}
     nodes = read_nodes([old, new, down], "")
-    assert [(n.up, n.draining, n.plan_key) for n in nodes.values()] == [(True, True, ""), (True, True, "3fa4"), (False, False, "")]
+    assert [(n.up, n.draining, n.plan_key) for n in nodes.values()] == [
+        (True, True, ""),
+        (True, True, "3fa4b0c1d2e3f405"),
+        (False, False, ""),
+    ]
     assert list(read_nodes([old, new, down], "gpu")) == ["n3"]
 
 
