@@ -13,14 +13,13 @@ from collectors.frame import digest_of
 from daemon.correlate import words
 from daemon.correlate.bounds import rolled_up, shortened
 from daemon.correlate.grouping import SEVERITIES, Grouping
+from daemon.correlate.labelling import ends, labelled
 from daemon.messages import FindingReport
-from daemon.records import Incident, IncidentState, Label, LabelKind, TimelineEntry, iso
+from daemon.records import Incident, IncidentState, Label, TimelineEntry
 from detectors.finding import Finding, Severity
 
-ENDING = (LabelKind.NOT_A_PROBLEM, LabelKind.RESOLVE)
-"""Labels that end an incident."""
 MAX_FINDINGS = 10_000
-"""Keys of findings that an incident carries. With the two above, an incident always fits into a message."""
+"""Keys of findings that an incident carries. With the bounds of its timeline and places, an incident always fits into a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,12 @@ class Correlator:
         self._suggested = {**words.DECISIONS, **suggested}
         self._opens_at = SEVERITIES.index(opens_at)
         self.known: dict[str, Open] = {}
+        self.dismissed: dict[str, None] = {}
+        """Findings that last although a person has ended their incident: they open none, however long they last."""
 
-    def restore(self, known: Iterable[tuple[Incident, Sequence[Finding]]]) -> None:
-        """Goes on from what was known: incidents with their findings."""
+    def restore(self, known: Iterable[tuple[Incident, Sequence[Finding]]], dismissed: Iterable[str] = ()) -> None:
+        """Goes on from what was known: incidents with their findings, and findings of those that a person has ended."""
+        self.dismissed = dict.fromkeys(dismissed)
         self.known = {incident.id: self._with(Open(incident), findings) for incident, findings in known}
 
     def apply(self, report: FindingReport) -> list[Incident]:
@@ -75,6 +77,10 @@ class Correlator:
     def _taken(self, report: FindingReport) -> list[Incident]:
         finding, at_ns = report.finding, report.at_ns
         self._forget(at_ns)
+        if finding.key in self.dismissed:
+            if finding.cleared_ns is not None:
+                del self.dismissed[finding.key]
+            return []
         holder = next((o for o in self.known.values() if finding.key in o.findings), None)
         if holder is not None:
             return self._update(holder, finding, at_ns) if _is_news(finding, holder.findings[finding.key]) else []
@@ -85,30 +91,23 @@ class Correlator:
             return self._open(finding, at_ns, report.conditions) if SEVERITIES.index(finding.severity) >= self._opens_at else []
         first, *others = sorted(joined, key=lambda o: (o.incident.opened_ns, o.incident.id))
         merged = [self._merge(other, first.incident.id, at_ns) for other in others]
-        whole = self._with(_heir(first, others), [f for o in others for f in o.findings.values()])
+        whole = self._with(_heir(first, others, at_ns), [f for o in others for f in o.findings.values()])
         return [*merged, *self._update(whole, finding, at_ns)]
 
-    def label(self, label: Label) -> list[Incident]:
-        """What a person said of an incident; the incidents that it changed."""
+    def label(self, label: Label, stored: Incident | None = None) -> list[Incident]:
+        """What a person said of an incident; the incidents that it changed. `stored` is one that is not known here any more."""
         holder = self.known.get(label.incident)
-        if holder is None:
+        incident = stored if holder is None else holder.incident
+        if incident is None:
             return []
-        incident = holder.incident
-        said = TimelineEntry(label.time_ns, label.who, _said(label))
-        if said in incident.timeline:
+        changed = labelled(incident, label)
+        if changed is incident:
             return []  # it has arrived twice
-        timeline = shortened([*incident.timeline, said])
-        changed = replace(incident, revision=incident.revision + 1, timeline=timeline)
-        lasts = incident.state is not IncidentState.RESOLVED
-        if label.kind is LabelKind.ACKNOWLEDGE:
-            changed = replace(changed, state=IncidentState.ACKNOWLEDGED if lasts else incident.state, owner=label.who)
-        elif label.kind is LabelKind.SILENCE and label.until_ns is not None:
-            changed = replace(changed, silenced_until_ns=label.until_ns if label.until_ns > label.time_ns else None)
-        elif label.kind in ENDING and lasts:
-            holder = _ended(holder, label.time_ns)
-            ended_ns = max(label.time_ns, incident.opened_ns)
-            changed = replace(changed, state=IncidentState.RESOLVED, resolved_ns=ended_ns, updated_ns=max(ended_ns, incident.updated_ns))
-        self.known[incident.id] = replace(holder, incident=changed)
+        if holder is not None:
+            if ends(incident, label):
+                self.dismissed.update((key, None) for key, finding in holder.findings.items() if finding.cleared_ns is None)
+                holder = _ended(holder, label.time_ns)
+            self.known[incident.id] = replace(holder, incident=changed)
         return [changed]
 
     def _joins(self, other: Open, finding: Finding, now_ns: int) -> bool:
@@ -159,7 +158,7 @@ class Correlator:
             changed = replace(changed, state=IncidentState.RESOLVED, resolved_ns=at_ns)
         elif lasting and before.state is IncidentState.RESOLVED:
             entries.append(TimelineEntry(at_ns, "shiftwatch", "opened again"))
-            changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None, silenced_until_ns=None)
+            changed = replace(changed, state=IncidentState.OPEN, resolved_ns=None)
         changed = replace(changed, timeline=shortened(entries))
         self.known[changed.id] = replace(whole, incident=changed)
         return [changed]
@@ -249,18 +248,16 @@ def _is_news(finding: Finding, known: Finding) -> bool:
     return known.cleared_ns is None and (finding.cleared_ns is not None or finding.last_ns > known.last_ns)
 
 
-def _heir(first: Open, others: Sequence[Open]) -> Open:
-    """The incident that others become part of: who was on one of those is on it, unless somebody is already."""
-    owner = next((o.incident.owner for o in (first, *others) if o.incident.owner), "")
-    if owner == first.incident.owner:
+def _heir(first: Open, others: Sequence[Open], at_ns: int) -> Open:
+    """The incident that others become part of: who was on one of those that last is on it, unless somebody is already."""
+    before = first.incident
+    owners = [o.incident.owner for o in others if o.incident.owner and o.incident.state is not IncidentState.RESOLVED]
+    if before.owner or not owners:
         return first
-    return replace(first, incident=replace(first.incident, owner=owner, state=IncidentState.ACKNOWLEDGED))
-
-
-def _said(label: Label) -> str:
-    """A label as a line of the timeline."""
-    until = f" until {iso(label.until_ns)}" if label.until_ns is not None and label.until_ns > label.time_ns else ""
-    return f"{label.kind.replace('_', ' ')}{until}{': ' + label.comment if label.comment else ''}"
+    heir = replace(before, owner=owners[0], state=IncidentState.ACKNOWLEDGED, resolved_ns=None)
+    if before.state is IncidentState.RESOLVED:
+        heir = replace(heir, timeline=(*before.timeline, TimelineEntry(at_ns, "shiftwatch", "opened again")))
+    return replace(first, incident=heir)
 
 
 def _ended(holder: Open, at_ns: int) -> Open:

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from daemon import messages, metrics
 from daemon.bus.bus import Bus, BusError, Record, TopicPartition
-from daemon.correlate.correlator import Correlator, Open
+from daemon.correlate import saved
+from daemon.correlate.correlator import Correlator
 from daemon.correlate.graph import CausalityGraph
 from daemon.correlate.grouping import Grouping
 from daemon.correlate.knowledge import Knowledge
@@ -27,7 +28,7 @@ from daemon.records import Incident, IncidentState, Label
 from daemon.settings import Settings
 from daemon.store.packing import pack, unpack
 from daemon.store.store import Lease, Store
-from detectors.finding import Finding, Severity
+from detectors.finding import Severity
 
 log = logging.getLogger(__name__)
 
@@ -139,15 +140,17 @@ class CorrelateStage:
 
     def _take_label(self, label: Label, changed: dict[str, Incident], labels: list[Label]) -> None:
         """A label on an incident that has become part of another one is one on that other one."""
-        known = self._store.incident(label.incident)
+        if any(said.key == label.key for said in labels) or self._store.has_label(label.key):
+            return  # it has arrived twice
+        known = changed.get(label.incident) or self._store.incident(label.incident)
         while known is not None and known.merged_into:
             label = replace(label, incident=known.merged_into)
-            known = self._store.incident(label.incident)
-        if known is None and label.incident not in changed:
+            known = changed.get(label.incident) or self._store.incident(label.incident)
+        if known is None:
             log.warning("label for an unknown incident refused incident=%s who=%s", label.incident, label.who)
             return
         labels.append(label)
-        changed.update((incident.id, incident) for incident in self._correlator.label(label))
+        changed.update((incident.id, incident) for incident in self._correlator.label(label, known))
 
     def _apply_due(self, changed: dict[str, Incident]) -> None:
         watermark_ns = self._watermark.now_ns(time.time_ns())
@@ -168,12 +171,9 @@ class CorrelateStage:
         assert self._lease is not None
         state = pack(
             {
-                "pending": [messages.encode(report).decode() for report in self._pending],
+                "pending": [saved.text_of(report) for report in self._pending],
                 "watermark": self._watermark.state(),
-                "known": {
-                    key: [messages.encode(o.incident).decode(), [_finding_text(o, k) for k in o.findings]]
-                    for key, o in self._correlator.known.items()
-                },
+                **saved.state_of(self._correlator),
             }
         )
         offsets = {f"{tp.topic}/{tp.partition}": offset for tp, offset in self._offsets.items()}
@@ -183,7 +183,8 @@ class CorrelateStage:
                 dedup = f"{incident.id}/{incident.revision}"
                 self._store.enqueue(connection, "incidents", incident.id, dedup, messages.encode(incident))
                 if incident.merged_into:
-                    self._store.move_figures(connection, incident.id, incident.merged_into)
+                    whole = _whole_of(incident, changed)
+                    self._store.move_figures(connection, incident.id, whole.id, whole.cause_finding)
             self._keep_figures(connection, changed)
             new = [label for label in labels if self._store.put_label(connection, label)]
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())
@@ -200,7 +201,8 @@ class CorrelateStage:
                 continue
             keys = sorted(self._figures.keys() & set(incident.findings), key=lambda key: key != incident.cause_finding)
             for key in keys:
-                self._store.put_figure(connection, incident.id, key, self._figures[key], incident.updated_ns)
+                is_cause = key == incident.cause_finding
+                self._store.put_figure(connection, incident.id, key, self._figures[key], incident.updated_ns, is_cause=is_cause)
         self._figures.clear()
 
     def _relay(self) -> None:
@@ -217,19 +219,19 @@ class CorrelateStage:
         if not any(tp.topic == "findings" for tp in partitions):
             return {}
         self._lease = self._store.acquire(self.name, self._owner)
-        saved = self._store.load_state(self.name)
-        log.info("correlate active generation=%d restored=%s", self._lease.generation, saved is not None)
-        if saved is None:
+        found = self._store.load_state(self.name)
+        log.info("correlate active generation=%d restored=%s", self._lease.generation, found is not None)
+        if found is None:
             return {}
-        state = unpack(saved.state)
-        self._pending = [_as_report(text) for text in state["pending"]]
+        state = unpack(found.state)
+        self._pending = [saved.as_report(text) for text in state["pending"]]
         self._watermark.restore(state["watermark"], time.time_ns())
-        self._correlator.restore(_as_known(incident, findings) for incident, findings in state["known"].values())
+        saved.restore(self._correlator, state)
         self._count()
         self._offsets = {}
         if not self._bus_outlives_us:  # offsets of another process's bus mean nothing; what is read again is recognised
             return {}
-        for name, offset in saved.offsets.items():
+        for name, offset in found.offsets.items():
             topic, partition = name.rsplit("/", 1)
             self._offsets[TopicPartition(topic, int(partition))] = offset
         return {tp: offset for tp, offset in self._offsets.items() if tp in partitions}
@@ -256,6 +258,13 @@ class CorrelateStage:
         self._shown = shown
 
 
+def _whole_of(incident: Incident, changed: Mapping[str, Incident]) -> Incident:
+    """The incident that one has just become part of; that other one may have become part of a third at once."""
+    while incident.merged_into:
+        incident = changed[incident.merged_into]
+    return incident
+
+
 def _order(report: FindingReport) -> tuple[int, int, int, str]:
     """Event time; at the same time what began first, critical before the rest, then the key."""
     finding = report.finding
@@ -268,21 +277,3 @@ def _correlator(settings: Settings, knowledge: Knowledge) -> Correlator:
     grouping = Grouping(graph, settings.experiment, int(tuning.join_window_s * 1e9))
     reopen_window_ns = int(tuning.reopen_window_s * 1e9)
     return Correlator(grouping, reopen_window_ns=reopen_window_ns, decisions=settings.decisions, suggested=knowledge.decisions)
-
-
-def _finding_text(entry: Open, key: str) -> str:
-    return messages.encode(FindingReport("", 0, entry.findings[key])).decode()
-
-
-def _as_report(text: str) -> FindingReport:
-    message = messages.decode(text.encode())
-    if not isinstance(message, FindingReport):
-        raise MessageError("state of the correlate stage holds something else than findings")
-    return message
-
-
-def _as_known(incident: str, findings: list[str]) -> tuple[Incident, list[Finding]]:
-    decoded = messages.decode(incident.encode())
-    if not isinstance(decoded, Incident):
-        raise MessageError("state of the correlate stage holds something else than incidents")
-    return decoded, [_as_report(text).finding for text in findings]

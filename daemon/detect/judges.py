@@ -12,13 +12,14 @@ from collectors.frame import Frame
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
-from daemon.detect.recent import Recent
+from daemon.detect.recent import Recent, later
 from daemon.detect.redrawing import Redrawing
 from daemon.detect.thresholds import Thresholds
 from daemon.sections import DetectorSettings
 from daemon.settings import Settings, detector_settings
 from detectors.calibration import Calibration
 from detectors.episodes import Episode, Episodes
+from detectors.figure import Figure
 from detectors.finding import Certainty, Detector, Evidence, Remembering, Rule
 
 
@@ -40,7 +41,7 @@ class RuleJudge:
         for episode in self._episodes.advance(breaches.units, bad, judged, frame.time_ns, ~muted):
             evidence = self._rule.explain(frame, episode.row, episode.index) if episode.cleared_ns is None else None
             event = _event(episode, self.name, evidence=evidence)
-            events.append(replace(event, figure=recent.picture(self._rule, frame, episode.row, episode.index)))
+            events.append(replace(event, figure=_pictured(recent, self._rule, frame, episode)))
             self._redrawing.note(episode, events[-1])
         events += self._redrawing.due(frame, breaches.units, lambda row, index: recent.picture(self._rule, frame, row, index))
         bad_rows = np.asarray(bad.any(axis=1))
@@ -134,7 +135,7 @@ class DetectorJudge:
         self._doubtful.restore(state["doubtful"])
 
     def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], reason: str, recent: Recent) -> Event:
-        figure = recent.picture(self._learner.detector, frame, episode.row, episode.index)
+        figure = _pictured(recent, self._learner.detector, frame, episode)
         if episode.cleared_ns is not None:
             return replace(_event(episode, self.name), figure=figure)
         probability = float(tail[episode.row, episode.index])
@@ -150,6 +151,11 @@ class DetectorJudge:
             score = np.log10(np.maximum(surprise[-1][judged], 1e-300)) / np.log10(alpha[judged])
             metrics.SCORE.labels(source=self._source, detector=self.name).set(float(score.max()))
         metrics.MODEL_AGE.labels(source=self._source, detector=self.name).set(self._learner.fitted_ns / 1e9)
+
+
+def _pictured(recent: Recent, method: object, frame: Frame, episode: Episode) -> Figure | None:
+    figure = recent.picture(method, frame, episode.row, episode.index)
+    return figure if episode.cleared_ns is None else later(figure, episode.since_ns)
 
 
 def _event(

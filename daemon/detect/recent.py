@@ -6,7 +6,7 @@ import logging
 from collections import deque
 
 from collectors.frame import Frame, concatenate
-from detectors.figure import Figure, FigureError, Picturing, encode
+from detectors.figure import DiskFigure, Figure, FigureError, Picturing, SeriesFigure, StackFigure, StatesFigure, encode
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,17 @@ class Recent:
         except Exception as error:  # noqa: BLE001 - a finding without a picture is still a finding
             log.warning("picture failed detector=%s reason=%r", type(method).__name__, f"{type(error).__name__}: {error}")
             return None
+
+
+def later(figure: Figure | None, since_ns: int) -> Figure | None:
+    """A picture that was drawn after that of the row which raised the finding, None where it shows less.
+
+    It takes the place of that one, so it must show the beginning too: after a restart rows are missing, and a picture of one
+    interval, such as a map, would show what is good again.
+    """
+    if not isinstance(figure, SeriesFigure | StackFigure | StatesFigure | DiskFigure):
+        return None
+    return figure if len(figure.time_ns) and figure.time_ns[0] <= since_ns else None
 
 
 def encoded(figure: Figure | None) -> str:

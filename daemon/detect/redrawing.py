@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from collectors.frame import Frame
 from daemon.detect.findings import Event
+from daemon.detect.recent import later
 from detectors.episodes import Episode
 from detectors.figure import Figure
 from detectors.finding import Unit
@@ -56,7 +57,7 @@ class Redrawing:
             del self._waiting[key]
             row = waiting.rows - 1
             at_ns = int(frame.time_ns[row])
-            figure = picture(row, index[key]) if key in index else None
+            figure = later(picture(row, index[key]), waiting.event.since_ns) if key in index else None
             if figure is not None:
                 events.append(replace(waiting.event, at_ns=at_ns, last_ns=at_ns, figure=figure))
         return events

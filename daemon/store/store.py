@@ -22,6 +22,8 @@ MAX_WHO_CHARACTERS = 200
 MAX_LABEL_KEY_CHARACTERS = 64
 MAX_FIGURES = 24
 """Pictures that are kept of an incident."""
+NUL = "\0"
+"""The one character that PostgreSQL has not."""
 _TABLES_LOCK = 0x73776174
 """Any number that nothing else in the database locks."""
 
@@ -146,7 +148,9 @@ class Store:
         return newest[::-1]
 
     def incident(self, incident_id: str) -> Incident | None:
-        """One incident."""
+        """One incident, None where there is none."""
+        if NUL in incident_id:
+            return None
         with self._reading() as connection:
             record = connection.scalar(select(schema.incidents.c.record).where(schema.incidents.c.id == incident_id))
         return None if record is None else read_incident(record)
@@ -154,11 +158,11 @@ class Store:
     def put_label(self, connection: Connection, label: Label) -> bool:
         """Keeps a label; False where it is there already, or its incident is not."""
         incident = select(schema.incidents.c.id).where(schema.incidents.c.id == label.incident)
-        if connection.scalar(incident) is None:
+        if NUL in label.incident or connection.scalar(incident) is None:
             return False
-        who, comment = (said.replace("\0", "") for said in (label.who, label.comment))  # PostgreSQL has no such character
+        who, comment = (said.replace(NUL, "") for said in (label.who, label.comment))
         values = {
-            "key": label.key[:MAX_LABEL_KEY_CHARACTERS],
+            "key": _label_key(label.key),
             "incident": label.incident,
             "kind": str(label.kind),
             "who": who[:MAX_WHO_CHARACTERS],
@@ -168,6 +172,12 @@ class Store:
         }
         return self._insert_once(connection, schema.labels, values)
 
+    def has_label(self, key: str) -> bool:
+        """Whether a label with this key is there."""
+        query = select(schema.labels.c.key).where(schema.labels.c.key == _label_key(key))
+        with self._reading() as connection:
+            return connection.scalar(query) is not None
+
     def labels(self, incident_id: str) -> list[Label]:
         """What people said of an incident, the oldest first."""
         table = schema.labels
@@ -176,12 +186,20 @@ class Store:
             rows = connection.execute(query).all()
         return [Label(r.key, r.incident, LabelKind(r.kind), r.who, r.time_ns, r.comment, r.until_ns) for r in rows]
 
-    def put_figure(self, connection: Connection, incident_id: str, finding: str, figure: str, now_ns: int) -> None:
-        """Keeps the picture of a finding's evidence, in the caller's transaction; an incident has MAX_FIGURES at most."""
+    def put_figure(
+        self, connection: Connection, incident_id: str, finding: str, figure: str, now_ns: int, *, is_cause: bool = False
+    ) -> None:
+        """Keeps the picture of a finding's evidence, in the caller's transaction.
+
+        An incident has MAX_FIGURES at most: the first ones, and that of its cause.
+        """
         table = schema.figures
-        known = connection.scalars(select(table.c.finding).where(table.c.incident == incident_id)).all()
-        if len(known) < MAX_FIGURES or finding in known:
-            self._upsert(connection, table, {"finding": finding}, {"incident": incident_id, "made_ns": now_ns, "figure": figure})
+        known = connection.scalars(select(table.c.finding).where(table.c.incident == incident_id).order_by(table.c.made_ns)).all()
+        if len(known) >= MAX_FIGURES and finding not in known:
+            if not is_cause:
+                return
+            connection.execute(delete(table).where(table.c.finding == known[-1]))
+        self._upsert(connection, table, {"finding": finding}, {"incident": incident_id, "made_ns": now_ns, "figure": figure})
 
     def figures(self, incident_id: str) -> list[tuple[str, str]]:
         """Key of the finding and encoded figure, that of the cause first, then in order of time."""
@@ -193,9 +211,16 @@ class Store:
         cause = incident.cause_finding if incident is not None else ""
         return sorted(found, key=lambda entry: entry[0] != cause)
 
-    def move_figures(self, connection: Connection, incident_id: str, into: str) -> None:
-        """The pictures of an incident that has become part of another one go there, in the caller's transaction."""
+    def move_figures(self, connection: Connection, incident_id: str, into: str, cause: str) -> None:
+        """The pictures of an incident that has become part of another one go there, in the caller's transaction, as far as there is room.
+
+        `cause` is the finding that is the cause of the other one now.
+        """
         table = schema.figures
+        of_both = table.c.incident.in_((incident_id, into))
+        known = connection.scalars(select(table.c.finding).where(of_both).order_by(table.c.made_ns, table.c.finding)).all()
+        kept = sorted(known, key=lambda finding: finding != cause)[:MAX_FIGURES]
+        connection.execute(delete(table).where(of_both, table.c.finding.not_in(kept)))
         connection.execute(update(table).where(table.c.incident == incident_id).values(incident=into))
 
     def put_plan(self, connection: Connection, plan: Plan) -> None:
@@ -248,6 +273,10 @@ class Store:
     def _insert_once(self, connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
         statement = _dialect(connection).insert(table).values(**values).on_conflict_do_nothing()
         return connection.execute(statement.returning(*table.primary_key)).first() is not None
+
+
+def _label_key(key: str) -> str:
+    return key.replace(NUL, "")[:MAX_LABEL_KEY_CHARACTERS]
 
 
 def _dialect(connection: Connection) -> ModuleType:

@@ -94,6 +94,16 @@ def test_it_is_drawn_again_when_there_is_more_to_see_and_at_the_end(watched: Str
     assert series(cleared).lines[0].values[-1] == 1
 
 
+def test_a_picture_that_has_lost_the_beginning_does_not_replace_one_that_has_it(watched: StreamWatch) -> None:
+    feed, nothing = Feed(), ConditionHistory()
+    (raised,) = watched.judge(rows(feed, 0, 1, 2, 20, 21), nothing)
+    assert raised.figure
+    restarted = StreamWatch("hv", SETTINGS)
+    restarted.restore(watched.state())
+    (cleared,) = restarted.judge(rows(feed, 4, 1, 1), nothing)
+    assert (cleared.finding.cleared_ns is None, cleared.figure) == (False, "")
+
+
 def test_what_clears_before_is_not_drawn_again(watched: StreamWatch) -> None:
     feed, nothing = Feed(), ConditionHistory()
     assert len(watched.judge(rows(feed, 0, 20, 21, 1, 1), nothing)) == 2

@@ -269,3 +269,13 @@ def test_only_the_holder_of_the_lease_sends(store: Store) -> None:
     with pytest.raises(Fenced):
         store.sent([number for number, *_ in store.pending()], old)
     assert waiting(store) == ["a/1"]
+
+
+def test_what_no_person_types_finds_no_incident_and_does_not_stop_the_stage(store: Store) -> None:
+    """Anybody who may write to the topic `feedback` may send such a label, again and again."""
+    put(store, incident())
+    assert store.incident("a1\x00") is None
+    with store.transaction() as connection:
+        assert not store.put_label(connection, label(of="a1\x00"))
+        assert store.put_label(connection, label("k\x00"))
+    assert (store.has_label("k\x00"), store.has_label("k"), store.has_label("other")) == (True, True, False)
