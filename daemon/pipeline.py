@@ -26,6 +26,7 @@ from daemon.notify.receiver import Receiver
 from daemon.notify.stage import NotifyStage
 from daemon.optimizer import knowledge as optimizer
 from daemon.runner import Stage
+from daemon.secret_files import unreadable
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, detector_settings
 from daemon.store.store import Store
@@ -104,3 +105,17 @@ def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     if names and settings.bus.driver == "memory" and set(names) != set(running):
         raise ConfigurationError("single stages need a bus that other processes can reach: set bus.driver to kafka")
     return tuple(name for name in running if not names or name in names)
+
+
+def check_secrets(settings: Settings, stages: Sequence[str]) -> None:
+    """Reads the secrets that these stages need: one that is missing is said at the start, not with the first incident.
+
+    Raises ConfigurationError. Another process may have the secrets of other stages.
+    """
+    problems: list[str] = []
+    if "notify" in stages:
+        problems += [line for name, section in settings.receiver.items() for line in unreadable(section.options, f"receiver.{name}")]
+    if "web" in stages:
+        problems += unreadable(settings.web, "web")
+    if problems:
+        raise ConfigurationError("\n".join(problems))

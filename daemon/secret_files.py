@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import BaseModel
+
+SECRETS = ("token_file", "password_file", "secret_file", "url_file", "ca_file")
+"""How the names of options end that name a file with a secret, or with certificates."""
+
 
 class SecretError(Exception):
     """A secret that cannot be read: names the key of the configuration and the file, never what is in it."""
@@ -25,3 +30,16 @@ def read_secret(path: Path, key: str) -> str:
     if not secret:
         raise SecretError(f"{key}: empty: {expanded}")
     return secret
+
+
+def unreadable(options: BaseModel, key: str) -> list[str]:
+    """What is wrong with the files that options name, a line each; `key` is where the options stand in the configuration."""
+    problems = []
+    for name in type(options).model_fields:
+        path = getattr(options, name)
+        if name.endswith(SECRETS) and isinstance(path, Path):
+            try:
+                read_secret(path, f"{key}.{name}")
+            except SecretError as error:
+                problems.append(str(error))
+    return problems

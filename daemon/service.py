@@ -14,7 +14,7 @@ from typing import Any
 from daemon import metrics, plugins
 from daemon.bus.bus import Bus, BusError
 from daemon.notify.receiver import Receiver
-from daemon.pipeline import builders, check_stages, open_bus, open_clock
+from daemon.pipeline import builders, check_secrets, check_stages, open_bus, open_clock
 from daemon.runner import STUCK_AFTER_S, StageRunner
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, load
@@ -31,9 +31,9 @@ class Service:
     """Runs the stages of a configuration until it is told to stop."""
 
     def __init__(self, settings: Settings, stages: Sequence[str], console: Sequence[Receiver], config: Path | None = None) -> None:
-        """`console`: receivers besides those of the configuration."""
-        self._settings = settings
-        self._names = check_stages(settings, stages)
+        """`console`: receivers besides those of the configuration. Raises ConfigurationError."""
+        self._asked = stages
+        self._take(settings)
         self._console = console
         self._config = config
         self._stop = threading.Event()
@@ -41,6 +41,13 @@ class Service:
         self._runners: list[StageRunner] = []
         self._supervisor = Supervisor()
         self._started_s = time.time()
+
+    def _take(self, settings: Settings) -> None:
+        """Takes a configuration for the next time that stages are started. Raises ConfigurationError where it cannot be run."""
+        names = check_stages(settings, self._asked)
+        check_secrets(settings, names)
+        settings.store.resolve()
+        self._settings, self._names = settings, names
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Raises what cannot be mended by trying again: configuration, store, bus, port."""
@@ -116,7 +123,7 @@ class Service:
         except BusError as error:  # what it still held is made again from what was saved
             log.error("bus did not close cleanly reason=%r", str(error))
         store.close()
-        log.info("stopped stages=%s clean=%s state=saved", ",".join(self._names), all(ended))
+        log.info("stopped stages=%s clean=%s state=saved", ",".join(runner.name for runner in self._runners), all(ended))
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
@@ -129,7 +136,7 @@ class Service:
         if self._config is None:
             return
         try:
-            self._settings = load(self._config)
+            self._take(load(self._config))
         except ConfigurationError as error:
             for line in str(error).splitlines():
                 log.error("reload refused reason=%r", line)
@@ -156,13 +163,16 @@ class Service:
         }
 
     def _stage_statuses(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "stage": r.name,
-                "state": "failing" if r.error else "running" if r.stage else "starting",
-                "error": r.error,
-                "failures": r.failures,
-            }
-            | (r.stage.status() if r.stage is not None and hasattr(r.stage, "status") else {})
-            for r in self._runners
-        ]
+        return [_status(runner) for runner in self._runners]
+
+
+def _status(runner: StageRunner) -> dict[str, Any]:
+    """How a stage is, in its own words too; it may come and go meanwhile."""
+    stage = runner.stage
+    known = {
+        "stage": runner.name,
+        "state": "failing" if runner.error else "running" if stage else "starting",
+        "error": runner.error,
+        "failures": runner.failures,
+    }
+    return known | (stage.status() if stage is not None and hasattr(stage, "status") else {})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
+from pydantic_core import PydanticSerializationError
+
 from daemon import messages
-from daemon.bus.bus import Bus, BusError
+from daemon.bus.bus import Bus, BusError, TooLarge
 from daemon.messages import StageStatus
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 FLUSH_S = 2.0
@@ -40,9 +44,24 @@ class StatusTeller:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            with suppress(BusError):  # the stages say so themselves
+            try:
                 for entry in self._statuses():
-                    status = StageStatus(self._process, entry["stage"], time.time_ns(), entry)
-                    self._bus.publish("state", f"{self._process}/{status.stage}", messages.encode(status))
+                    self._say(entry)
                 self._bus.flush(FLUSH_S)
+            except BusError:
+                pass  # the stages say so themselves
+            except Exception as error:  # noqa: BLE001 - a stage that changes while it is asked; the page must go on to hear of the others
+                log.warning("status not told reason=%r", f"{type(error).__name__}: {error}")
             self._stop.wait(EVERY_S)
+
+    def _say(self, entry: dict[str, Any]) -> None:
+        try:
+            self._publish(entry)
+        except TooLarge:  # thousands of streams, say
+            self._publish({key: value for key, value in entry.items() if not isinstance(value, list | dict)})
+        except PydanticSerializationError as error:
+            log.warning("status not told stage=%s reason=%r", entry["stage"], str(error))
+
+    def _publish(self, entry: dict[str, Any]) -> None:
+        status = StageStatus(self._process, entry["stage"], time.time_ns(), entry)
+        self._bus.publish("state", f"{self._process}/{status.stage}", messages.encode(status))

@@ -83,7 +83,8 @@ class GrafanaReceiver:
             raise ReceiverError(str(error)) from None
         try:
             known = told.reference or (self._find(api, incident) if told.in_doubt else "")
-            return self._change(api, incident, known) or self._add(api, incident)
+            changed = self._change(api, incident, known)
+            return changed if changed or incident.merged_into else self._add(api, incident)
         finally:
             api.client.s.close()
 

@@ -119,7 +119,7 @@ class LogbookReceiver:
         known, statement = Reference.read(told.reference), _statement(incident)
         if told.in_doubt:
             known = self._written(incident) or known
-        if not known.entry or known.said != statement:
+        if known.said != statement and (known.entry or not incident.merged_into):
             is_reply = bool(known.entry) and self._elog.exists(known.entry)
             number = self._write(incident, statement, known.entry if is_reply else 0)
             known = Reference(known.entry if is_reply else number, statement)

@@ -97,6 +97,8 @@ class SlackReceiver:
         reference = Reference.read(told.reference)
         if told.in_doubt or (told.reference and not reference.ts):
             reference = self._history.recover(incident, reference, self._surroundings.now_ns())
+        if told.in_doubt and incident.merged_into and not reference.ts:
+            return reference.text()  # nobody has heard of it
         reference = self._show(incident, reference)
         reference = self._continue_thread(incident, reference)
         return self._picture(incident, reference).text()

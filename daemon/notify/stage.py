@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +18,15 @@ from daemon.notify.post import Note, Post, essence
 from daemon.notify.quiet import Quiet
 from daemon.notify.receiver import KeepsAlive, Listening, Receiver, ReceiverError, Silencing, Told
 from daemon.records import Incident, IncidentState, Label
+from daemon.store.search import untold
 from daemon.store.store import Lease, Store
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 1000
-"""Newest incidents that are compared with what receivers were told when the stage becomes active."""
+TURN_S = 5.0
+"""A receiver that has been told for this long lets the others have their turn: some take one message a second."""
+LASTING_MOST = 20_000
+"""Incidents that last which are looked at."""
 LASTING = (IncidentState.OPEN, IncidentState.ACKNOWLEDGED)
 
 
@@ -49,7 +53,7 @@ class NotifyStage:
         self._bus = bus
         self._store = store
         self._posts = [Post(receiver) for receiver in receivers]
-        self._quiet = Quiet(receivers, now_ns, self._say)
+        self._quiet = Quiet(receivers, now_ns, self._say, store.labels)
         self._now_s = now_s
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
         self._lease: Lease | None = None
@@ -68,8 +72,8 @@ class NotifyStage:
                 self._owe_all(incident)
         self._look_for_silences()
         for post in self._posts:
-            self._deliver(post, self._lease)
             self._keep_alive(post)
+            self._deliver(post, self._lease)
         if records:
             self._subscription.commit({TopicPartition(r.topic, r.partition): r.offset + 1 for r in records})
         return len(records)
@@ -79,10 +83,11 @@ class NotifyStage:
         return {"active": self._lease is not None, "owed": {post.receiver.name: len(post.owed) for post in self._posts}}
 
     def close(self) -> None:
-        """Leaves."""
-        self._subscription.close()
-        for post in self._posts:
-            post.receiver.close()
+        """Leaves, and lets go of all receivers, also after one that fails."""
+        with ExitStack() as closing:
+            for post in self._posts:
+                closing.callback(post.receiver.close)
+            closing.callback(self._subscription.close)
 
     def _listen(self) -> None:
         """People's answers are taken once the stage is active."""
@@ -107,7 +112,7 @@ class NotifyStage:
         if post.is_news(incident, self._note(incident, post)):
             post.owed[incident.id] = incident
         else:
-            post.owed.pop(incident.id, None)  # what was to be told of it meanwhile is over
+            post.settled(incident.id)  # what was to be told of it meanwhile is over
 
     def _note(self, incident: Incident, post: Post) -> Note:
         return Note.read(*self._store.delivered(incident.id, post.receiver.name))
@@ -118,8 +123,8 @@ class NotifyStage:
         self._quiet.look(list(owed.values()), self._now_s(), urgent=fresh)
 
     def _deliver(self, post: Post, lease: Lease) -> None:
-        """Tells a receiver what it is owed, until it fails; the one that failed comes last the next time."""
-        now_s = self._now_s()
+        """Tells a receiver what it is owed, for its turn or until it fails; the one that failed comes last the next time."""
+        began_s = now_s = self._now_s()
         if now_s >= post.due_s:
             for incident in list(post.owed.values()):
                 note = self._note(incident, post)
@@ -130,6 +135,9 @@ class NotifyStage:
                     continue
                 if not self._tell(post, incident, note, lease):
                     break
+                now_s = self._now_s()
+                if now_s - began_s >= TURN_S:
+                    break
         for incident in post.owed.values():
             if incident.id not in post.noted:
                 self._note_owed(post, incident, lease)
@@ -138,14 +146,13 @@ class NotifyStage:
         """Quiet: nobody is told of it anew. A message that is already there is kept up to date, and told of the end."""
         if isinstance(post.receiver, Silencing) or not self._quiet.about(incident):
             return False
-        known = bool(note.essence) or note.in_doubt
-        return not known or not (post.receiver.details or incident.state is IncidentState.RESOLVED)
+        return not note.heard or not (post.receiver.details or incident.state is IncidentState.RESOLVED)
 
     def _leave_out(self, post: Post, incident: Incident, note: Note, lease: Lease) -> None:
         """What is over before the silence is: nobody needs to hear of it any more."""
-        if incident.state is IncidentState.RESOLVED and not note.essence:
-            del post.owed[incident.id]
-            self._record(post, incident, Note(incident.revision, essence(incident)), lease)
+        if incident.state is IncidentState.RESOLVED and not note.heard:
+            post.settled(incident.id)
+            self._record(post, incident, Note(incident.revision, essence(incident), left_out=True), lease)
 
     def _tell(self, post: Post, incident: Incident, note: Note, lease: Lease) -> bool:
         name = post.receiver.name
@@ -175,14 +182,16 @@ class NotifyStage:
         receiver = post.receiver
         if not isinstance(receiver, KeepsAlive) or self._now_s() < max(post.alive_due_s, post.due_s):
             return
-        post.alive_due_s = self._now_s() + receiver.keep_alive_s
-        lasting = self._store.incidents(LASTING)
+        began_s = self._now_s()
+        lasting = self._store.incidents(LASTING, limit=LASTING_MOST)
         self._quiet.look(lasting, self._now_s(), urgent=False)
         try:
             receiver.keep_alive(lasting)
         except Exception as error:  # noqa: BLE001 - as above
             post.failed(self._now_s(), error.retry_after_s if isinstance(error, ReceiverError) else None)
             self._complain(post, "keep_alive", error)
+        else:
+            post.alive_due_s, post.pause_s = began_s + receiver.keep_alive_s, 0.0
 
     def _note_owed(self, post: Post, incident: Incident, lease: Lease) -> None:
         """Leaves a trace of what a receiver was never told at all: an empty essence."""
@@ -202,7 +211,9 @@ class NotifyStage:
 
     def _catch_up(self) -> None:
         """Finds out what the one before had not told any more; a receiver that is new hears of what is open."""
-        for incident in self._store.incidents(limit=LOOKED_AT, merged=True):
+        behind = untold(self._store, [post.receiver.name for post in self._posts])
+        lasting = self._store.incidents(LASTING, limit=LASTING_MOST)
+        for incident in {incident.id: incident for incident in [*behind, *lasting]}.values():
             for post in self._posts:
                 known = bool(self._store.delivered(incident.id, post.receiver.name)[1])
                 if known or incident.state is not IncidentState.RESOLVED:
@@ -211,6 +222,7 @@ class NotifyStage:
     def _revoked(self, partitions: frozenset[TopicPartition]) -> None:
         if partitions:
             self._lease = None
+            self._quiet.forget()
             for post in self._posts:
                 post.forget()
 

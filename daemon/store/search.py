@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, exists, or_, select
 
 from daemon.records import Incident, IncidentState
 from daemon.store import schema
@@ -65,6 +65,14 @@ def deliveries(store: Store, incident_id: str) -> list[Delivery]:
     with store._reading() as connection:  # this module is part of the store
         rows = connection.execute(query.order_by(table.c.delivered_ns, table.c.receiver)).all()
     return [Delivery(row.receiver, row.revision, row.delivered_ns) for row in rows]
+
+
+def untold(store: Store, receivers: Sequence[str]) -> list[Incident]:
+    """Incidents that one of these receivers has still to be told of, or that have changed since it was told, in order of opening."""
+    told, table = schema.deliveries.c, schema.incidents
+    behind = exists().where(told.incident == table.c.id, told.receiver.in_(receivers), told.revision < table.c.revision)
+    with closing(_records(store, select(table.c.record).where(behind).order_by(table.c.opened_ns, table.c.id))) as found:
+        return list(found)
 
 
 def figure_of(store: Store, finding: str) -> str | None:

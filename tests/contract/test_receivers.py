@@ -143,6 +143,15 @@ def test_what_became_part_of_another_incident_is_over(case: Case, receiver: Rece
     assert case.count(OPEN) == 0 or OTHER.id in case.says(OPEN)
 
 
+def test_what_was_merged_before_anybody_heard_of_it_is_not_told(case: Case, receiver: Receiver) -> None:
+    case.network.fault("refused")
+    refused(case, receiver, OPEN)
+    case.network.fault("none")
+    reference = receiver.tell(replace(RESOLVED, merged_into=OTHER.id), Told(in_doubt=True))
+    assert case.count(OPEN) == 0
+    assert len(reference) <= 2000
+
+
 def test_a_lost_answer_makes_no_second_message(case: Case, receiver: Receiver) -> None:
     case.network.fault("lost")
     refused(case, receiver, OPEN)

@@ -189,6 +189,40 @@ def test_reload_takes_a_good_file_and_refuses_a_wrong_one(lab: Lab) -> None:
     assert len(lab.listed()) == 1, "what did not change keeps its state"
 
 
+def test_a_reload_may_take_stages_away_and_is_refused_where_a_secret_is_missing(lab: Lab) -> None:
+    good = lab.config.read_text()
+    lab.config.write_text(f'{good}\n[receiver.webhook]\nurl = "http://127.0.0.1:1"\nsecret_file = "{lab.folder}/absent"\n')
+    lab.send(signal.SIGHUP)
+    until(lambda: f"receiver.webhook.secret_file: No such file or directory: {lab.folder}/absent" in lab.log())
+    assert lab.get("/readyz")[0] == 200
+    lab.config.write_text(good.replace("[web]", "[web]\nenabled = false"))
+    lab.send(signal.SIGHUP)
+    until(lambda: lab.log().count("started version=") == 2)
+    until(lambda: lab.get("/readyz")[0] == 200)
+    assert [stage["stage"] for stage in json.loads(lab.get("/status")[1])["stages"]] == ["collect", "detect", "correlate", "notify"]
+    assert lab.end() == 0
+    assert "stopped stages=collect,detect,correlate,notify,web clean=True" in lab.log()
+    assert "stopped stages=collect,detect,correlate,notify clean=True" in lab.log()
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ('[receiver.slack]\nchannel = "C0123456789"\ntoken_file = "{absent}"', "receiver.slack.token_file"),
+        ('[receiver.pager]\nreceiver = "webhook"\nurl_file = "{absent}"', "receiver.pager.url_file"),
+        ('[web]\ntoken_file = "{absent}"', "web.token_file"),
+    ],
+)
+def test_a_secret_that_is_missing_at_the_start_is_one_clear_line(tmp_path: Path, section: str, key: str) -> None:
+    config = tmp_path / "lab.toml"
+    config.write_text(
+        f'[http]\nenabled = false\n[store]\nurl = "sqlite:///{tmp_path}/lab.db"\n' + section.format(absent=tmp_path / "absent")
+    )
+    started = cli("run", "-c", str(config))
+    assert (started.returncode, started.stderr) == (2, f"shiftwatch: {key}: No such file or directory: {tmp_path}/absent\n")
+    assert cli("config", "check", "-c", str(config)).returncode == 0, "it may be checked where the secrets are not"
+
+
 def test_wrong_use_is_one_clear_line_and_an_exit_code(tmp_path: Path) -> None:
     absent = cli("run", "-c", str(tmp_path / "absent.toml"))
     assert (absent.returncode, absent.stderr) == (2, f"shiftwatch: {tmp_path}/absent.toml: No such file or directory\n")

@@ -12,7 +12,7 @@ import pytest
 from daemon.notify.console import ConsoleReceiver, lines
 from daemon.notify.receiver import Told
 from daemon.records import Incident, IncidentState
-from tests.daemon.notify.test_notify_stage import OPEN, RESOLVED
+from tests.daemon.notify.office import OPEN, RESOLVED
 from tests.daemon.reports import S
 
 ZURICH = ZoneInfo("Europe/Zurich")
