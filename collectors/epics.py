@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from collectors.channel_list import FILE_COLUMNS, LIMITS, ControlInfo, Plan, expand, read_file, refine
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.epics_channels import FILE_COLUMNS, LIMITS, ControlInfo, Plan, expand, read_file, refine
 from collectors.epics_client import Monitors
-from collectors.epics_updates import Decoder, Event, Ramp, limit_events
 from collectors.frame import Channel, Layout
+from collectors.monitored import Decoder, Event, Ramp, limit_events
 from collectors.patterns import Places, PlaceTemplates, expression, fill
 
 SHOWN_NAMES = 5

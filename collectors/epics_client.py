@@ -18,8 +18,8 @@ from typing import Any
 from caproto import CaprotoError
 from caproto.threading import client as ca
 
-from collectors.epics_channels import LIMITS, ControlInfo
-from collectors.epics_updates import Event
+from collectors.channel_list import LIMITS, ControlInfo
+from collectors.monitored import Event
 
 logger = logging.getLogger(__name__)
 

@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import ClassVar, NamedTuple
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from urllib3.util import make_headers
+from pydantic import Field
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
+from collectors.http_options import HttpOptions, HttpSource
+from collectors.http_text import file_path, shown
 from collectors.patterns import Places, PlaceTemplates, Selection
 from collectors.prometheus_columns import Describer, Target
-from collectors.prometheus_http import HttpText, file_path, is_loopback, shown
 from collectors.prometheus_scrape import Scrape, ScrapeFrames
 from collectors.prometheus_text import Families, MalformedLineError, Series
 
+ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 REPORTED_LINES = 20
 """Malformed lines of one answer that are named; the rest is counted."""
 
 
-class PrometheusOptions(Options):
+class PrometheusOptions(HttpOptions):
     """Where the metrics are, who may read them, and what they become."""
 
     url: str
     """http://, https:// or file:// (a node exporter's text file)."""
-    request_timeout_s: float = Field(default=5.0, gt=0)
-    """For the connection, and for the whole answer."""
-    max_bytes: int = Field(default=64_000_000, ge=1)
-    """An answer that is larger is refused."""
-    bearer_token: SecretStr | None = None
-    bearer_token_file: Path | None = None
-    """Read anew each time, so that it may be replaced."""
-    username: str = ""
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    """Read anew each time."""
-    ca_file: Path | None = None
-    """Certificates to trust instead of the system's. Certificates are always verified."""
-    certificate_file: Path | None = None
-    """The client's own certificate, where the server asks for one."""
-    key_file: Path | None = None
     include: tuple[str, ...] = ("*",)
     """Patterns on the metric's name or on `name{label="value"}`, labels in alphabetical order. One must match."""
     exclude: tuple[str, ...] = ("*_created",)
@@ -56,30 +39,6 @@ class PrometheusOptions(Options):
     """Histograms also with their buckets, as totals: give the source `accumulation = "since_start"`."""
     honor_timestamps: bool = True
     """Readings with a time of their own keep it; else all have the time of the scrape."""
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
-            return url
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("not an address: http://HOST:PORT/metrics, https://… or file:///PATH")
-        if parts.username or parts.password:
-            raise ValueError("put user and password into `username` and `password_file`, not into the address")
-        return url
-
-    @model_validator(mode="after")
-    def _check_secrets(self) -> PrometheusOptions:
-        tokens = [self.bearer_token, self.bearer_token_file]
-        passwords = [self.password, self.password_file]
-        given = [secret for secret in (*tokens, *passwords) if secret is not None]
-        if len(given) > 1 or bool(self.username) != any(secret is not None for secret in passwords):
-            raise ValueError("give one of bearer_token, bearer_token_file, or username with password or password_file")
-        parts = urlsplit(self.url)
-        if given and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            raise ValueError("a secret must not go over http:// to another machine; use https://")
-        return self
 
 
 class Exposition(NamedTuple):
@@ -116,13 +75,7 @@ class PrometheusCollector:
         self._families = Families()
         self._frames = ScrapeFrames(origin.source)
         self._file_seen_ns = 0
-        self._http = HttpText(
-            timeout_s=options.request_timeout_s,
-            max_bytes=options.max_bytes,
-            ca_file=str(options.ca_file) if options.ca_file else None,
-            certificate_file=str(options.certificate_file) if options.certificate_file else None,
-            key_file=str(options.key_file) if options.key_file else None,
-        )
+        self._http = HttpSource(options, accept=ACCEPT)
 
     def collect(self) -> Iterator[Collected]:
         """One snapshot of all metrics: a frame, or updates where readings bring times of their own."""
@@ -171,7 +124,7 @@ class PrometheusCollector:
     def _scrape(self) -> Exposition:
         """What the server answers. Raises CollectError."""
         address, time_ns = shown(self._options.url), self._origin.now_ns()
-        answer = self._http.get(self._options.url, self._authorization())
+        answer = self._http.get()
         text = answer.body.decode("utf-8", "replace")
         if not text.strip():
             raise CollectError(f"{address}: an empty answer")
@@ -199,22 +152,3 @@ class PrometheusCollector:
         self._file_seen_ns = status.st_mtime_ns
         whole, newline, cut_line = text.rpartition("\n")
         return Exposition(whole + newline, whole.endswith("# EOF"), status.st_mtime_ns, cut_line)
-
-    def _authorization(self) -> dict[str, str]:
-        """The header that proves who we are, read anew where it comes from a file. Raises CollectError."""
-        options = self._options
-        if options.bearer_token or options.bearer_token_file:
-            return {"Authorization": f"Bearer {_secret(options.bearer_token, options.bearer_token_file)}"}
-        if options.username:
-            return make_headers(basic_auth=f"{options.username}:{_secret(options.password, options.password_file)}")
-        return {}
-
-
-def _secret(secret: SecretStr | None, path: Path | None) -> str:
-    if secret is not None:
-        return secret.get_secret_value()
-    assert path is not None
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CollectError(f"{path}: {getattr(error, 'strerror', None) or 'not a text'}") from None

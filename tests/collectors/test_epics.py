@@ -16,8 +16,8 @@ import pytest
 
 from collectors.collector import Collected, CollectError, Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
-from collectors.epics_updates import Severity
 from collectors.frame import Channel, Kind, Quality, Updates
+from collectors.monitored import Severity
 from tests.collectors.epics_server import Server
 
 

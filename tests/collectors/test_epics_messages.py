@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.channel_list import expand
 from collectors.collector import Origin
 from collectors.epics import EpicsCollector, EpicsOptions
-from collectors.epics_channels import expand
-from collectors.epics_updates import Decoder, Event, Ramp
 from collectors.frame import Channel, Kind, Layout, Quality
+from collectors.monitored import Decoder, Event, Ramp
 
 
 def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path) -> None:

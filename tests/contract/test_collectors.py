@@ -15,7 +15,8 @@ import pytest
 
 from collectors.collector import Collected, CollectError, Collector, Origin, Rejected
 from collectors.frame import Frame, Histogram, Quality, Updates, is_within
-from tests.collectors.cases import CASES, ORIGIN, SECRET, Case
+from tests.collectors.case import ORIGIN, SECRET, Case
+from tests.collectors.cases import CASES
 
 FRAMEWORK_KEYS = {"collector", "period_s", "place", "role", "accumulation", "detectors", "extremes"}
 PATIENCE_S = 30

@@ -28,7 +28,6 @@ from collectors.collector import CollectError
 
 _MAX_REDIRECTS = 3
 _PIECE_BYTES = 65536
-_ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 
 class Answer(NamedTuple):
@@ -84,13 +83,20 @@ class HttpText:
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer:
         """The whole answer to a GET. Raises CollectError that names the address without its secrets."""
+        return self._ask("GET", url, headers, None)
+
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The whole answer to a POST, which is not sent on to where a redirect leads. Raises CollectError."""
+        return self._ask("POST", url, headers, body)
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], content: bytes | None) -> Answer:
         deadline = time.monotonic() + self._timeout_s
         origin = urlsplit(url)[:2]
         try:
             for _ in range(_MAX_REDIRECTS + 1):
-                response = self._pool.request("GET", url, headers={"Accept": _ACCEPT, **headers}, redirect=False, preload_content=False)
+                response = self._pool.request(method, url, body=content, headers=headers, redirect=False, preload_content=False)
                 with response:
-                    if location := response.get_redirect_location():
+                    if content is None and (location := response.get_redirect_location()):
                         asked, url = url, urljoin(url, location)
                         if urlsplit(url)[:2] != origin:
                             raise CollectError(f"{shown(asked)}: a redirect to another server is not followed ({shown(url)})")
