@@ -12,8 +12,8 @@ from collectors.channel_list import FILE_COLUMNS, LIMITS, ControlInfo, Plan, exp
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.epics_client import Monitors
 from collectors.frame import Channel, Layout
-from collectors.monitored import Decoder, Event, Ramp, limit_events
-from collectors.patterns import Places, PlaceTemplates, expression, fill
+from collectors.monitored import Decoder, Event, limit_events
+from collectors.patterns import Places, PlaceTemplates
 
 SHOWN_NAMES = 5
 
@@ -24,25 +24,6 @@ def _check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
         if not host or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
             raise ValueError(f"{address!r}: write HOST or HOST:PORT")
     return addresses
-
-
-class RampingRule(Options):
-    """Says when readings ramp: { status = "*:Status", readings = ["{1}:VMon", "{1}:IMon"], bits = [1, 2] }."""
-
-    status: str
-    """Pattern of the status channels."""
-    readings: tuple[str, ...] = Field(min_length=1)
-    """Channels that belong to a status; `{1}` is what the pattern's first `*` stands for."""
-    bits: tuple[Annotated[int, Field(ge=0, le=31)], ...] = ()
-    """Bits of the status word that mean ramping (CAEN: 1 up, 2 down)."""
-    states: tuple[str, ...] = ()
-    """Or names of states that mean it."""
-
-    @model_validator(mode="after")
-    def _check(self) -> RampingRule:
-        if bool(self.bits) == bool(self.states):
-            raise ValueError("give either `bits` or `states`")
-        return self
 
 
 class EpicsOptions(Options):
@@ -75,7 +56,6 @@ class EpicsOptions(Options):
     """Pattern = names of the bits of a status word, lowest first."""
     places: PlaceTemplates = Field(default_factory=dict)
     """Pattern on the channel's name = place below the source's: { "*:*:*" = "crate{1}/{2}" }."""
-    ramping: tuple[RampingRule, ...] = ()
 
     @field_validator("channels_file_columns")
     @classmethod
@@ -124,7 +104,7 @@ class EpicsCollector:
         self._infos: dict[str, ControlInfo] = {}
         self._layout = Layout(origin.source, ())
         self._describe()
-        self._decoder = Decoder(list(self._ramps()))
+        self._decoder = Decoder()
         self._is_first_turn = True
         self._is_announced = False
         self._monitors = Monitors(
@@ -183,16 +163,6 @@ class EpicsCollector:
             if plan.name in described or (plan.limits and not self._is_announced):
                 limits = plan.limits or described[plan.name].limits
                 yield from limit_events(len(self._plans) + i * len(LIMITS), limits, LIMITS, now_ns)
-
-    def _ramps(self) -> Iterator[Ramp]:
-        for rule in self._options.ramping:
-            pattern = expression(rule.status)
-            for name, column in self._names.items():
-                if match := pattern.fullmatch(name):
-                    readings = [self._names.get(fill(template, match)) for template in rule.readings]
-                    found = tuple(reading for reading in readings if reading is not None)
-                    if found:
-                        yield Ramp(column, found, sum(1 << bit for bit in set(rule.bits)), frozenset(rule.states))
 
     def _nobody(self) -> str:
         names = list(self._names)

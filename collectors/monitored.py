@@ -37,17 +37,6 @@ class Event(NamedTuple):
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ramp:
-    """Readings that mean little while a status channel says that they ramp; all by column."""
-
-    status: int
-    readings: tuple[int, ...]
-    bits: int = 0
-    """Mask of the status word's bits that mean ramping."""
-    states: frozenset[str] = frozenset()
-
-
 @dataclass(slots=True)
 class _Rows:
     time_ns: list[int] = field(default_factory=list)
@@ -63,22 +52,9 @@ class _Rows:
 
 
 class Decoder:
-    """Decodes events in the order they arrived.
+    """Decodes events in the order they arrived. It remembers what was wrong with a channel, so that it is said once."""
 
-    It remembers who is ramping and the standing value of readings that may: a voltage that is reached sends no update any
-    more, so its standing value is sent again when the ramp ends. And it remembers what was wrong with a channel, so that it
-    is said once.
-    """
-
-    def __init__(self, ramps: Sequence[Ramp] = ()) -> None:
-        self._by_status: dict[int, list[Ramp]] = {}
-        self._by_reading: dict[int, list[Ramp]] = {}
-        for ramp in ramps:
-            self._by_status.setdefault(ramp.status, []).append(ramp)
-            for reading in ramp.readings:
-                self._by_reading.setdefault(reading, []).append(ramp)
-        self._is_ramping: dict[Ramp, bool] = {}
-        self._standing: dict[int, tuple[float, Quality]] = {}
+    def __init__(self) -> None:
         self._problems: dict[int, str] = {}
         self._lost_ns: dict[int, int] = {}
 
@@ -101,12 +77,7 @@ class Decoder:
                 self._lost_ns[event.column] = time_ns
             elif time_ns <= self._lost_ns.pop(event.column, 0):
                 time_ns = event.arrived_ns  # it did not change while the channel was lost, and it holds again from now on
-            if event.column in self._by_reading:
-                self._standing[event.column] = value, quality
-                quality = self._ramp_quality(event.column, quality)
             rows.add(time_ns, event.column, value, quality)
-            for ramp in self._by_status.get(event.column, ()):
-                self._follow(ramp, channel, value, time_ns, rows)
         updates = Updates(
             layout,
             np.array(rows.time_ns, dtype=np.int64),
@@ -115,29 +86,6 @@ class Decoder:
             np.array(rows.quality, dtype=np.uint8),
         )
         return updates, rejected
-
-    def _follow(self, ramp: Ramp, status: Channel, value: float, time_ns: int, rows: _Rows) -> None:
-        """Sends standing values again where a ramp begins or ends."""
-        is_ramping = _is_ramping(ramp, status, value)
-        if is_ramping == self._is_ramping.get(ramp, False):
-            return
-        self._is_ramping[ramp] = is_ramping
-        for column in ramp.readings:
-            if column in self._standing:
-                standing, quality = self._standing[column]
-                rows.add(time_ns, column, standing, self._ramp_quality(column, quality))
-
-    def _ramp_quality(self, column: int, quality: Quality) -> Quality:
-        is_ramping = any(self._is_ramping.get(ramp, False) for ramp in self._by_reading[column])
-        return Quality.RAMPING if is_ramping and quality is Quality.GOOD else quality
-
-
-def _is_ramping(ramp: Ramp, status: Channel, value: float) -> bool:
-    if math.isnan(value):
-        return False
-    if ramp.states:
-        return int(value) < len(status.states) and status.states[int(value)] in ramp.states
-    return bool(int(value) & ramp.bits)
 
 
 def _reading(event: Event, channel: Channel) -> tuple[float, Quality, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 ROWS = Counter("shiftwatch_rows", "Rows collected", ["source"])
+SOURCE = Gauge("shiftwatch_source_info", "1 for each configured source", ["source", "collector", "place"])
+SILENT_AFTER = Gauge("shiftwatch_source_silent_after_seconds", "How long a source may be silent before it is a finding", ["source"])
 LAST_DATA = Gauge("shiftwatch_last_data_timestamp_seconds", "Event time of the newest row", ["source"])
 COLLECT_SECONDS = Histogram(
     "shiftwatch_collect_seconds", "Duration of a collector's run", ["source"], buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from collectors.collector import Options
+from collectors.ramping import RampingRule
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.memory import MemoryOptions
 from daemon.secret_files import SecretError, read_secret
@@ -198,6 +199,8 @@ class SourceSettings(Section):
     detectors: tuple[str, ...] = ()
     """Detectors that judge it, by name; none: it is collected only."""
     mute: tuple[Mute, ...] = ()
+    ramping: tuple[RampingRule, ...] = ()
+    """When readings ramp, so that they are not judged: by the bits or names of a status channel."""
     _options: Options = PrivateAttr(default_factory=Options)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from collectors.align import Aligner
 from collectors.collector import Collected, CollectError, Collector, Origin, Rejected
 from collectors.difference import Differencer
 from collectors.frame import Frame, Updates
+from collectors.ramping import Ramping
 from collectors.wire import CLOCK_PROBLEM
 from daemon import metrics, plugins
 from daemon.clock import Clock
@@ -22,6 +24,9 @@ from daemon.sections import SourceSettings
 from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 5.0
+"""After a first failure; sources that are read more often than twice this are simply read in their turn."""
 
 
 class Source:
@@ -33,6 +38,7 @@ class Source:
         self._collector = collector
         self._publisher = publisher
         self._clock = clock
+        self._ramping = Ramping(settings.ramping)
         self._differencers: dict[str, Differencer] = {}
         self._aligner = Aligner(
             int(settings.period_s * 1e9),
@@ -42,6 +48,8 @@ class Source:
         )
         self._running_since_ns: int | None = None
         self._problem = ""
+        self._failures = 0
+        self._failing_since_ns = 0
         self._clock_problem = ""
         self._newest_ns: dict[str, int] = {}
         self._last_run_ns = 0
@@ -70,6 +78,17 @@ class Source:
         if since_ns is not None and now_ns - since_ns > self.settings.timeout_s * 1e9:
             problem = f"a run has taken more than {self.settings.timeout_s:g} s"
         self._publisher.heartbeat(complete_ns, problem)
+
+    @property
+    def retry_s(self) -> float | None:
+        """How long to wait before it is tried again, out of turn, after a failure; None where its next turn is soon enough.
+
+        Doubled with each failure, and scattered, so that many sources do not all come at once to a server that has just started.
+        """
+        if not self._failures:
+            return None
+        delay_s = FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 20) * random.uniform(0.8, 1.2)  # noqa: S311 - scatter, no secret
+        return delay_s if delay_s < self.settings.period_s / 2 else None
 
     def status(self) -> dict[str, Any]:
         """A line of `shiftwatch status` and of the page: how its last run went."""
@@ -145,10 +164,14 @@ class Source:
         metrics.COLLECT_SUCCESS.labels(source=self.name).set(not problem)
         if problem:
             metrics.COLLECT_FAILURES.labels(source=self.name).inc()
+            self._failing_since_ns = self._failing_since_ns or self._clock.now_ns()
         if problem and problem != self._problem:
             log.warning("source failed source=%s problem=%r", self.name, problem)
         if self._problem and not problem:
-            log.info("source recovered source=%s", self.name)
+            gone_s = (self._clock.now_ns() - self._failing_since_ns) / 1e9
+            log.info("source recovered source=%s failed_runs=%d failed_for_s=%.0f", self.name, self._failures, gone_s)
+            self._failing_since_ns = 0
+        self._failures = self._failures + 1 if problem else 0
         self._problem = problem
 
     def _prepared(self, item: Collected) -> list[Frame]:
@@ -156,9 +179,10 @@ class Source:
             log.warning("input rejected source=%s subject=%r reason=%r", self.name, item.subject, item.reason)
             self._publisher.rejected(item)
             return []
-        if isinstance(item, Updates):
-            return [self._differenced(frame) for frame in self._aligner.add(item)]
-        return [self._differenced(item)]
+        marked = self._ramping.mark(item)
+        if isinstance(marked, Updates):
+            return [self._differenced(frame) for frame in self._aligner.add(marked)]
+        return [self._differenced(marked)]
 
     def _differenced(self, frame: Frame) -> Frame:
         since_start = self.settings.accumulation == "since_start"

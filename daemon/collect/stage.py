@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 """Wall seconds between heartbeats."""
+_BEAT, _RETRY = "/heartbeat", "/retry"
+"""What the jobs of a source are called besides its turns; no name of a source has a slash."""
 
 
 class CollectStage:
@@ -45,6 +47,7 @@ class CollectStage:
                 source = open_source(name, settings, publishers[name], clock)
                 opened.callback(source.close)
                 self._sources.append(source)
+                _announce(source, section.place or settings.experiment)
             places = {name: section.place or settings.experiment for name, section in settings.source.items()}
             self._ingest = Ingest(bus, publishers, places, clock, epoch=epoch if settings.bus.driver == "memory" else INGEST_EPOCH)
             opened.callback(self._ingest.close)
@@ -79,17 +82,39 @@ class CollectStage:
         period_s = source.settings.period_s / self._clock.speed
         beat = IntervalTrigger(seconds=min(HEARTBEAT_S, max(period_s, 0.1)), timezone=UTC)
         if source.settings.collector == "pushed":
-            self._scheduler.add_job(self._beat_if_heard, beat, args=[source], id=f"{source.name}/heartbeat")
+            self._scheduler.add_job(self._beat_if_heard, beat, args=[source], id=f"{source.name}{_BEAT}")
             return
         trigger = IntervalTrigger(seconds=period_s, jitter=source.settings.jitter_s / self._clock.speed or None, timezone=UTC)
         grace_s = max(1, int(period_s))
-        self._scheduler.add_job(source.run, trigger, id=source.name, next_run_time=datetime.now(UTC), misfire_grace_time=grace_s)
-        self._scheduler.add_job(source.heartbeat, beat, id=f"{source.name}/heartbeat")
+        self._scheduler.add_job(
+            self._run, trigger, args=[source], id=source.name, next_run_time=datetime.now(UTC), misfire_grace_time=grace_s
+        )
+        self._scheduler.add_job(source.heartbeat, beat, id=f"{source.name}{_BEAT}")
+
+    def _run(self, source: Source) -> None:
+        """One turn, and another one soon where it failed and its next turn is far."""
+        source.run()
+        if (delay_s := source.retry_s) is None or not self._scheduler.running:
+            return
+        due = datetime.now(UTC) + timedelta(seconds=delay_s / self._clock.speed)
+        self._scheduler.add_job(
+            self._run, "date", args=[source], run_date=due, id=f"{source.name}{_RETRY}", replace_existing=True, misfire_grace_time=None
+        )
 
     def _beat_if_heard(self, source: Source) -> None:
         """Only the process that reads a pushed source's messages knows whether it is alive."""
         if source.name in self._ingest.heard:
             source.heartbeat()
+
+
+def _announce(source: Source, place: str) -> None:
+    """Shows a source in the metrics before its first turn: what never was is not the same as nothing."""
+    settings = source.settings
+    metrics.SOURCE.labels(source=source.name, collector=settings.collector, place=place).set(1)
+    metrics.SILENT_AFTER.labels(source=source.name).set(settings.silence_s)
+    for counter in (metrics.ROWS, metrics.COLLECT_FAILURES, metrics.COLLECT_MISSED):
+        counter.labels(source=source.name)
+    metrics.DEAD_LETTERS.labels(origin=source.name)
 
 
 def _scheduler(threads: int) -> BackgroundScheduler:
@@ -102,6 +127,6 @@ def _scheduler(threads: int) -> BackgroundScheduler:
 
 
 def _missed(event: Any) -> None:  # noqa: ANN401 - APScheduler has no types
-    source = str(event.job_id).removesuffix("/heartbeat")
-    if not str(event.job_id).endswith("/heartbeat"):
-        metrics.COLLECT_MISSED.labels(source=source).inc()
+    name, _, job = str(event.job_id).partition("/")
+    if not job:
+        metrics.COLLECT_MISSED.labels(source=name).inc()

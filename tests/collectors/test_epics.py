@@ -170,19 +170,6 @@ def test_texts_are_states_where_they_are_named_and_arrays_are_rejected_once(serv
     assert [(r.subject, r.reason) for r in rejected] == [("TEXT", "'BROKEN' is none of its states")]
 
 
-def test_readings_are_ramping_while_the_status_says_so(server: Server, connect: Callable[..., EpicsCollector]) -> None:
-    rule = {"status": "*:Status", "readings": ["{1}:VMon", "{1}:IMon"], "bits": [1, 2]}
-    collector = connect("HV:00:VMon", "HV:00:IMon", "HV:00:Status", bits={"*:Status": ["on", "up", "down"]}, ramping=[rule])
-    updates = updates_of(collector.collect())
-    assert updates.layout.column("HV:00:Status").description()[4:] == ["bits", "CMS/HV", ["on", "up", "down"]]
-    server.put("HV:00:Status", 3)
-    assert wait_for(collector, "HV:00:VMon", lambda found: found == (1400, Quality.RAMPING))
-    server.put("HV:00:VMon", 700.0)
-    assert wait_for(collector, "HV:00:VMon", lambda found: found == (700, Quality.RAMPING))
-    server.put("HV:00:Status", 1)
-    assert wait_for(collector, "HV:00:VMon", lambda found: found == (700, Quality.GOOD))
-
-
 def test_a_full_buffer_drops_the_oldest_and_says_how_many(server: Server, connect: Callable[..., EpicsCollector]) -> None:
     collector = connect("HV:00:VMon", buffer_updates=3)
     list(collector.collect())

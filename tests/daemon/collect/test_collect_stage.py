@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from collectors.collector import Collected, CollectError
 from collectors.frame import Channel, Frame, Layout
 from daemon import plugins
 from daemon.bus.memory import MemoryBus
 from daemon.clock import SystemClock
+from daemon.collect import source as source_module
 from daemon.collect import stage as module
 from daemon.collect.stage import CollectStage
 from daemon.settings import Settings
@@ -124,6 +126,31 @@ def test_one_that_fails_is_tried_again(plant: Plant) -> None:
     stage = plant.stage(hv={})
     stage.step(0.0)
     until(lambda: plant.rows("hv") > 1, "rows after two failures")
+    stage.close()
+
+
+def test_one_whose_next_turn_is_far_is_tried_again_soon(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "FIRST_RETRY_S", 0.02)
+    failures = iter([CollectError("down"), CollectError("down"), CollectError("down")])
+
+    def collect() -> Iterator[Collected | Exception]:
+        failure = next(failures, None)
+        yield from reading("disks")() if failure is None else iter([failure])
+
+    plant.scripts = {"disks": collect}
+    stage = plant.stage(disks={"period_s": 3600})
+    stage.step(0.0)
+    until(lambda: plant.rows("disks") == 1, "a row after three failures")
+    stage.close()
+
+
+def test_a_source_is_in_the_metrics_before_its_first_turn(plant: Plant) -> None:
+    plant.scripts = {"quiet": reading("quiet")}
+    stage = plant.stage(quiet={"period_s": 20, "place": "CMS/HALL"})
+    sample = REGISTRY.get_sample_value
+    assert sample("shiftwatch_source_info", {"source": "quiet", "collector": "any", "place": "CMS/HALL"}) == 1
+    assert sample("shiftwatch_source_silent_after_seconds", {"source": "quiet"}) == 60
+    assert sample("shiftwatch_collect_failures_total", {"source": "quiet"}) == 0
     stage.close()
 
 

@@ -113,6 +113,34 @@ class TestFailures:
         bench.run(frame((9999, 1, 2)))
         assert bench.problem == ""
 
+    def test_it_is_tried_again_soon_then_less_and_less_often(self, make_bench: Callable[..., Bench]) -> None:
+        bench = make_bench(period_s=400)
+        bench.run()
+        assert bench.source.retry_s is None
+        delays: list[float | None] = []
+        for _ in range(8):
+            bench.run(CollectError("down"))
+            delays.append(bench.source.retry_s)
+        for delay, expected in zip(delays, [5, 10, 20, 40, 80, 160, None, None], strict=True):
+            assert delay == (None if expected is None else pytest.approx(expected, rel=0.21))
+        bench.run(CollectError("down"))
+        bench.run()
+        assert bench.source.retry_s is None
+
+    def test_one_that_is_read_often_has_no_need_of_it(self, bench: Bench) -> None:
+        bench.run(CollectError("down"))
+        bench.run(CollectError("down"))
+        assert bench.source.retry_s is None
+
+    def test_how_long_it_was_gone_is_said(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        bench.run(CollectError("down"))
+        bench.clock.now_s += 60
+        bench.run(CollectError("down"))
+        bench.clock.now_s += 7
+        bench.run()
+        assert "source recovered source=hv failed_runs=2 failed_for_s=67" in caplog.text
+
     def test_what_it_yielded_before_is_published(self, bench: Bench) -> None:
         bench.run(frame((9999, 1, 2)), CollectError("then it broke"))
         assert bench.times_s == [9999]
@@ -204,6 +232,16 @@ class TestIntervals:
         quality = bench.frames[0].quality
         assert quality is not None
         assert quality[:, :2].tolist() == [[Quality.GOOD, Quality.GOOD], [Quality.GOOD, Quality.STALE]]
+
+    def test_readings_ramp_while_their_status_says_so(self, make_bench: Callable[..., Bench]) -> None:
+        rule = {"status": "*:Status", "readings": ["{1}:VMon"], "bits": [1]}
+        bench = make_bench(period_s=10, ramping=[rule])
+        layout = Layout("hv", (Channel("a:VMon", "VMon", "V"), Channel("a:Status", "Status", "", Kind.BITS, states=("on", "up"))))
+        for status in (1.0, 3.0, 1.0):
+            bench.clock.now_s += 10
+            bench.run(Frame(layout, np.array([bench.clock.now_ns()]), np.array([[5.0, status]])))
+        ramps = [f.quality is not None and f.quality[0, 0] == Quality.RAMPING for f in bench.frames]
+        assert ramps == [False, True, False]
 
     def test_recorded_data_are_prepared_in_the_same_way(self, make_bench: Callable[..., Bench]) -> None:
         bench = make_bench(accumulation="since_start")
