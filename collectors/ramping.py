@@ -6,7 +6,7 @@ long, whatever protocol they came over; detectors pass them over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -43,7 +43,7 @@ class RampingRule(Options):
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Which column is the status of which reading, in one layout; arrays of shape (pairs,).
+    """Which column is the status of which reading, in one layout; arrays of shape (pairs,), in the order of `status`.
 
     `mask`: bits of the status word that mean ramping, or for a state one bit for each of its values.
     """
@@ -101,20 +101,34 @@ class Ramping:
 
     def _mark_updates(self, updates: Updates) -> Updates:
         """Goes through the block from one change of a ramp to the next."""
+        event, pair = self._changes(updates)
+        if not len(event):
+            return self._stretch(updates, 0, len(updates))
         parts: list[Updates] = []
         start = 0
-        for event in np.flatnonzero(np.isin(updates.column, self._pairs.status)):
-            concerned = np.flatnonzero(self._pairs.status == updates.column[event])
-            ramps = self._pairs.ramp(concerned, np.full(len(concerned), updates.value[event]))
-            changed = concerned[ramps != self._active[concerned]]
-            if not len(changed):
-                continue
-            parts.append(self._stretch(updates, start, int(event) + 1))
-            start = int(event) + 1
+        for first, last in _runs(event):
+            number, changed = int(event[first]), pair[first:last]
+            parts.append(self._stretch(updates, start, number + 1))
+            start = number + 1
             self._active[changed] = ~self._active[changed]
-            parts.append(self._standing_again(updates, np.unique(self._pairs.reading[changed]), int(updates.time_ns[event])))
+            parts.append(self._standing_again(updates, np.unique(self._pairs.reading[changed]), int(updates.time_ns[number])))
         parts.append(self._stretch(updates, start, len(updates)))
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return _joined(parts)
+
+    def _changes(self, updates: Updates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Events at which a pair begins or ends to ramp, and the pair, in the order of the events; both of shape (changes,)."""
+        pairs = self._pairs
+        first = np.searchsorted(pairs.status, updates.column, side="left")
+        times = np.searchsorted(pairs.status, updates.column, side="right") - first  # pairs that each event concerns
+        event = np.repeat(np.arange(len(updates)), times)
+        pair = np.repeat(first - np.cumsum(times) + times, times) + np.arange(len(event))
+        ramps = pairs.ramp(pair, updates.value[event])
+        by_pair = np.argsort(pair, kind="stable")
+        before = np.roll(ramps[by_pair], 1)
+        is_first = np.append(True, np.diff(pair[by_pair]) != 0)[: len(pair)]
+        before[is_first] = self._active[pair[by_pair][is_first]]
+        changed = np.sort(by_pair[ramps[by_pair] != before])
+        return event[changed], pair[changed]
 
     def _stretch(self, updates: Updates, start: int, stop: int) -> Updates:
         """A part of the block during which nothing begins or ends to ramp."""
@@ -169,7 +183,7 @@ def _found(rules: Sequence[RampingRule], layout: Layout) -> _Pairs:
             readings = (fill(template, match) for template in rule.readings)
             status = layout.position(channel.name)
             found += [(status, layout.position(name), mask, bool(rule.states)) for name in readings if name in layout]
-    columns = np.array(found, dtype=np.int64).reshape(-1, 4)
+    columns = np.array(sorted(found), dtype=np.int64).reshape(-1, 4)
     return _Pairs(columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3].astype(bool))
 
 
@@ -177,6 +191,12 @@ def _mask(rule: RampingRule, channel: Channel) -> int:
     if rule.bits:
         return sum(1 << bit for bit in set(rule.bits))
     return sum(1 << i for i, state in enumerate(channel.states[:63]) if state in rule.states)
+
+
+def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Beginning and end of each run of the same value; `values` rises."""
+    ends = np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
+    yield from zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
 
 
 def _joined(parts: Sequence[Updates]) -> Updates:

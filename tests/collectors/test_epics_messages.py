@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.channel_list import expand
-from collectors.collector import Origin
+from collectors.collector import Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
 from collectors.frame import Channel, Kind, Layout, Quality
 from collectors.monitored import Decoder, Event
@@ -92,6 +92,29 @@ def test_any_messages_become_updates(events: list[Event]) -> None:
     assert not np.isinf(updates.value).any()
     good = updates.quality == Quality.GOOD
     assert np.isfinite(updates.value[good]).all()
+
+
+NUMBERS = st.builds(
+    Event,
+    st.integers(0, 2),
+    st.floats() | st.integers(0, 3) | st.just(2.0),
+    st.integers(0, 2**62),
+    st.integers(0, 2**62),
+    st.integers(0, 4),
+)
+
+
+@given(st.lists(NUMBERS))
+def test_many_at_once_are_decoded_like_one_after_the_other(events: list[Event]) -> None:
+    together, rejected = Decoder().decode(LAYOUT, events)
+    single, apart = Decoder(), list[Rejected]()
+    for i, event in enumerate(events):
+        updates, found = single.decode(LAYOUT, [event])
+        apart += found
+        row = [together.time_ns[i], together.column[i], together.value[i], together.quality[i]]
+        expected = [updates.time_ns[0], updates.column[0], updates.value[0], updates.quality[0]]
+        np.testing.assert_array_equal(row, expected)
+    assert rejected == apart
 
 
 def test_a_channel_that_comes_back_unchanged_is_good_again() -> None:
