@@ -90,6 +90,10 @@ class Source:
         delay_s = FIRST_RETRY_S * 2.0 ** min(self._failures - 1, 20) * random.uniform(0.8, 1.2)  # noqa: S311 - scatter, no secret
         return delay_s if delay_s < self.settings.period_s / 2 else None
 
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Waits for the end of a turn under way; False where it did not come in time. No turn begins after this."""
+        return self._lock.acquire(timeout=timeout_s)
+
     def status(self) -> dict[str, Any]:
         """A line of `shiftwatch status` and of the page: how its last run went."""
         problem = self._problem or self._clock_problem

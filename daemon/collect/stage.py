@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 """Wall seconds between heartbeats."""
+LAST_TURN_S = 8.0
+"""How long sources that are being read when the stage ends may take; well below what the service gives a stage to stop."""
 _BEAT, _RETRY = "/heartbeat", "/retry"
 """What the jobs of a source are called besides its turns; no name of a source has a slash."""
 
@@ -65,9 +68,15 @@ class CollectStage:
         return {"sources": [source.status() for source in self._sources]}
 
     def close(self) -> None:
-        """Ends the schedule, then the collectors; what they yielded is sent."""
+        """Ends the schedule, then the collectors; what they yielded is sent. One that hangs is left behind, and named."""
+        hanging: list[str] = []
         if self._started:
-            self._scheduler.shutdown(wait=True)
+            self._scheduler.pause()
+            deadline = time.monotonic() + LAST_TURN_S
+            hanging = [source.name for source in self._sources if not source.wait_until_idle(max(deadline - time.monotonic(), 0.0))]
+            self._scheduler.shutdown(wait=not hanging)
+        for name in hanging:
+            log.warning("source left behind source=%s reason='its last turn has not ended after %g s'", name, LAST_TURN_S)
         self._opened.close()  # all of them, also after one that fails
         self._bus.flush(10.0)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+import threading
 from pathlib import Path
 
 import click
@@ -11,6 +15,8 @@ from daemon.commands.common import config_option, json_option, reported
 from daemon.notify.console import ConsoleReceiver
 from daemon.service import Service
 from daemon.settings import load
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -43,3 +49,14 @@ def run(config_path: Path, stages: tuple[str, ...], http_port: int | None, *, as
     configured = any((section.receiver or name) == "console" for name, section in settings.receiver.items())
     console = [] if configured and not as_json else [ConsoleReceiver.of(settings.zone, as_json=as_json)]
     Service(settings, stages, console, config_path).run()
+    _leave_what_hangs()
+
+
+def _leave_what_hangs() -> None:
+    """Ends the process although a source that hangs has a thread which Python would wait for without end."""
+    left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    if left:
+        log.warning("ended without waiting threads=%s", ",".join(left))
+        sys.stdout.flush()
+        logging.shutdown()
+        os._exit(0)

@@ -189,6 +189,28 @@ class TestEnd:
         closing.join(PATIENCE_S)
         assert (plant.rows("hv"), plant.collectors["hv"].closed) == (1, 1)
 
+    def test_one_that_hangs_is_left_behind_and_named(
+        self, plant: Plant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(module, "LAST_TURN_S", 0.05)
+        entered, go_on = threading.Event(), threading.Event()
+
+        def hang() -> Iterator[Collected | Exception]:
+            entered.set()
+            assert go_on.wait(PATIENCE_S)
+            return iter(())
+
+        plant.scripts = {"stuck": hang, "hv": reading("hv")}
+        stage = plant.stage(stuck={"period_s": 60}, hv={"period_s": 60})
+        stage.step(0.0)
+        assert entered.wait(PATIENCE_S)
+        until(lambda: plant.rows("hv"), "a row of the other")
+        stage.close()
+        assert "source left behind source=stuck" in caplog.text
+        assert "source=hv" not in caplog.text
+        go_on.set()
+        until(lambda: not any(t.name.startswith("ThreadPoolExecutor") for t in threading.enumerate()), "its thread")
+
     def test_one_that_cannot_be_closed_leaves_no_other_open(self, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
         plant.scripts = {"hv": reading("hv"), "daq": reading("daq")}
         stage = plant.stage(hv={}, daq={})

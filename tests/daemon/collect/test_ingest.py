@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from collectors.frame import Channel
 from collectors.snapshot import SnapshotFrames
 from collectors.wire import END_OF_STREAM_NS, Block, Identity, decode, decode_layout, encode, encode_layout
-from daemon.collect.ingest import MAX_BYTES, MAX_VALUES, IngestError, read_message
+from daemon.ingest_message import MAX_BYTES, MAX_VALUES, IngestError, read_message
 
 MESSAGE = {
     "source": "weather",
