@@ -53,8 +53,8 @@ def run(config_path: Path, stages: tuple[str, ...], http_port: int | None, *, as
 
 
 def _leave_what_hangs() -> None:
-    """Ends the process although a source that hangs has a thread which Python would wait for without end."""
-    left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    """Ends the process although a source that hangs has a thread of a pool, which Python would wait for without end."""
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
     if left:
         log.warning("ended without waiting threads=%s", ",".join(left))
         sys.stdout.flush()
