@@ -8,7 +8,7 @@ SEED ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench kafka dashboards screenshots clean
+.PHONY: help setup demo test check format bench kafka dashboards reference screenshots clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ kafka: $(STAMP) ## Run an Apache Kafka broker on 127.0.0.1:9092 (needs Java and 
 dashboards: $(STAMP) ## Write the Grafana dashboards and Prometheus rules anew, where their code has changed
 	$(BIN)/python -m dashboards
 	$(BIN)/python -m deploy.kubernetes.rules
+
+reference: $(STAMP) ## Write collectors/README.md anew, from the options and docstrings of the collectors
+	$(BIN)/python -m daemon.reference
 
 screenshots: $(STAMP) ## Take the pictures of the page from a running demo (needs Chromium)
 	$(BIN)/python docs/pictures/screenshots.py

@@ -1,4 +1,4 @@
-"""Which process variables are monitored, and what is known of each before and after its server has told."""
+"""Which channels of slow control are monitored, and what is known of each before and after its server has told."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from collectors.patterns import Places, join_place, matches
 
 LIMITS = ("LOLO", "LOW", "HIGH", "HIHI")
 """Alarm and warning limits, by the names of their fields in an EPICS record."""
-FILE_COLUMNS = ("name", "quantity", "unit", "kind", "place", "states", *(limit.lower() for limit in LIMITS))
+FILE_COLUMNS = ("name", "address", "quantity", "unit", "kind", "place", "states", *(limit.lower() for limit in LIMITS))
 MAX_CHANNELS = 200_000
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 class ControlInfo(NamedTuple):
-    """What a server tells about a process variable: unit, names of an enumeration's states, limits by name."""
+    """What a server tells about a channel: unit, names of an enumeration's states, limits by name."""
 
     unit: str
     states: tuple[str, ...]
@@ -31,7 +31,7 @@ class ControlInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One process variable as it is configured; empty where the server is to tell."""
+    """One channel as it is configured; empty where the server is to tell."""
 
     name: str
     quantity: str = ""
@@ -40,6 +40,13 @@ class Plan:
     place: str = ""
     states: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
+    address: str = ""
+    """What the server calls it; its name where this is empty."""
+
+    @property
+    def target(self) -> str:
+        """What the server is asked for."""
+        return self.address or self.name
 
     def channel(self, info: ControlInfo | None) -> Channel:
         """The channel it becomes: a gauge without a unit as long as neither configuration nor server say more."""
@@ -89,7 +96,7 @@ def _plan(path: Path, number: int, cells: Mapping[str, str]) -> Plan:
     except ValueError as error:
         raise ValueError(f"{path}: line {number}: {error}") from None
     states = tuple(state.strip() for state in text["states"].split("|")) if text["states"] else ()
-    return Plan(text["name"], text["quantity"], text["unit"], kind, text["place"], states, limits)
+    return Plan(text["name"], text["quantity"], text["unit"], kind, text["place"], states, limits, text["address"])
 
 
 def refine(

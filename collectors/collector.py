@@ -44,11 +44,16 @@ class Options(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who a collector reads for: the source's name, the place its columns lie under, and the clock."""
+    """Who a collector reads for: the source's name, the place its columns lie under, and the clock.
+
+    `is_look`: somebody only looks at the source (`shiftwatch collect`). How far it was read must not be stored with the source,
+    or the daemon would pass over what was looked at.
+    """
 
     source: str
     place: str
     now_ns: Callable[[], int]
+    is_look: bool = False
 
 
 @runtime_checkable

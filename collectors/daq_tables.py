@@ -58,7 +58,17 @@ class DaqTablesOptions(Options):
 
 
 class DaqTablesCollector:
-    """Reads a folder of DAQ snapshot tables into frames of one row a snapshot, in order of time."""
+    """Recorded snapshots of a data acquisition (tables as DAQAggregator's), one row a snapshot in order of time.
+
+    Trigger and dead-time, partitions with their TTS states, front ends with backpressure, readout and builder units, for the rule `daq`.
+
+    Example:
+        [source.daq]
+        collector = "daq_tables"
+        place = "CMS"
+        folder = "/data/daq"
+
+    """
 
     options_model: ClassVar[type[Options]] = DaqTablesOptions
     finite: ClassVar[bool] = True

@@ -1,6 +1,6 @@
 """Channel Access monitors through caproto's threading client, with a bounded buffer between its threads and `collect`.
 
-caproto holds callbacks weakly: they are methods of `Monitors`, which lives as long as the collector. It reads the addresses
+caproto holds callbacks weakly: they are methods of `ChannelAccessMonitors`, which lives as long as the collector. It reads the addresses
 of servers from the process's environment each time it sends; `_Broadcaster` has its own, so that sources do not share them.
 """
 
@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,13 +17,13 @@ from caproto import CaprotoError
 from caproto.threading import client as ca
 
 from collectors.channel_list import LIMITS, ControlInfo
+from collectors.monitor_buffer import MonitorBuffer, shown, wait_until
 from collectors.monitored import Event
 
 logger = logging.getLogger(__name__)
 
 _EPICS_EPOCH_S = 631_152_000
 _LIMIT_FIELDS = ("lower_alarm_limit", "lower_warning_limit", "upper_warning_limit", "upper_alarm_limit")
-_WAIT_STEP_S = 0.02
 _RETRY_S = 2.0
 
 
@@ -66,8 +64,8 @@ class _Context(ca.Context):  # type: ignore[misc]  # caproto has no types
         return not pv.circuit_ready.is_set() and pv not in self.pvs_needing_circuits.get(pv.name, ())
 
 
-class Monitors:
-    """Monitors of process variables by name; their events wait in a buffer until they are taken."""
+class ChannelAccessMonitors:
+    """Monitors of process variables; `names` holds one for each column, and a variable may stand behind several."""
 
     def __init__(
         self,
@@ -77,20 +75,17 @@ class Monitors:
         addresses: Sequence[str],
         server_port: int,
         connection_timeout_s: float,
-        buffer_events: int,
+        max_events: int,
     ) -> None:
-        self._names = tuple(names)
-        self._columns = {name: i for i, name in enumerate(names)}
+        self.buffer = MonitorBuffer(max_events)
+        self._width = len(names)
+        self._columns: dict[str, list[int]] = {}
+        for column, name in enumerate(names):
+            self._columns.setdefault(name, []).append(column)
         self._now_ns = now_ns
         self._network = addresses, server_port, connection_timeout_s
         self._lock = threading.Lock()
-        self._events: deque[Event] = deque()
-        self._buffer_events = buffer_events
-        self._dropped = 0
-        self._connected: set[str] = set()
-        self._heard: set[str] = set()
         self._undescribed: set[str] = set()
-        self._described: dict[str, ControlInfo] = {}
         self._context: Any = None
         self._pvs: dict[str, Any] = {}
         self._subscriptions: list[Any] = []
@@ -102,7 +97,7 @@ class Monitors:
         addresses, server_port, connection_timeout_s = self._network
         broadcaster = _Broadcaster(addresses, server_port, connection_timeout_s) if addresses else ca.SharedBroadcaster()
         self._context = _Context(broadcaster)
-        pvs = self._context.get_pvs(*self._names, connection_state_callback=self._on_connection)
+        pvs = self._context.get_pvs(*self._columns, connection_state_callback=self._on_connection)
         self._pvs = {pv.name: pv for pv in pvs}
         self._subscriptions = [pv.subscribe(data_type="time", data_count=1) for pv in pvs]
         for subscription in self._subscriptions:
@@ -119,22 +114,20 @@ class Monitors:
         context.disconnect(wait=True)
         broadcaster._check_for_unresponsive_servers_thread.join(timeout=5)
         self._pvs, self._subscriptions = {}, []
+        self.buffer.clear()
         with self._lock:
-            self._connected.clear()
-            self._heard.clear()
             self._undescribed.clear()
 
-    def wait(self, timeout_s: float) -> None:
-        """Waits until all channels have sent their first value, but not longer."""
-        self._until(lambda: len(self._heard) == len(self._names), time.monotonic() + timeout_s)
+    def is_settled(self) -> bool:
+        """Whether all channels have sent their first value."""
+        return len(self.buffer.heard) == self._width
 
-    @property
-    def connected(self) -> frozenset[str]:
-        """Names of the channels that have a server now."""
-        with self._lock:
-            return frozenset(self._connected)
+    def nobody(self) -> str:
+        """That no channel has a server, and where one was looked for, in one line."""
+        where = f" at {', '.join(self._network[0])}" if self._network[0] else ""
+        return f"no server has a channel of {shown(list(self._columns))}{where}"
 
-    def describe(self, timeout_s: float) -> dict[str, ControlInfo]:
+    def describe(self, timeout_s: float) -> dict[int, ControlInfo]:
         """Control information of channels that have connected since the last call and answer in time."""
         with self._lock:
             asked = sorted(self._undescribed)
@@ -148,45 +141,20 @@ class Monitors:
                         batch.read(pv, partial(self._on_control, name), data_type="control", data_count=1)
         except (CaprotoError, OSError, AttributeError) as error:  # the server went away between the two lines above
             logger.debug("control information: %s", error)
-        self._until(lambda: not self._undescribed.intersection(asked), time.monotonic() + timeout_s)
-        with self._lock:
-            described, self._described = self._described, {}
-        return described
-
-    def take(self) -> tuple[list[Event], int]:
-        """Events that have come since the last call, in order, and how many were dropped because the buffer was full."""
-        with self._lock:
-            events, self._events = self._events, deque()
-            dropped, self._dropped = self._dropped, 0
-        return list(events), dropped
-
-    def _until(self, is_done: Callable[[], bool], deadline: float) -> None:
-        while time.monotonic() < deadline:
-            with self._lock:
-                if is_done():
-                    return
-            time.sleep(_WAIT_STEP_S)
-
-    def _put(self, event: Event) -> None:
-        with self._lock:
-            self._heard.add(self._names[event.column])
-            if len(self._events) >= self._buffer_events:
-                self._events.popleft()
-                self._dropped += 1
-            self._events.append(event)
+        wait_until(lambda: not self._undescribed.intersection(asked), timeout_s)
+        return self.buffer.take_infos()
 
     def _on_connection(self, pv: Any, state: str) -> None:  # noqa: ANN401 - caproto has no types
-        now_ns = self._now_ns()
+        columns, now_ns = self._columns[pv.name], self._now_ns()
         with self._lock:
             if state == "connected":
-                self._connected.add(pv.name)
                 self._undescribed.add(pv.name)
-                return
-            was_connected = pv.name in self._connected
-            self._connected.discard(pv.name)
-            self._undescribed.discard(pv.name)
-        if was_connected:
-            self._put(Event(self._columns[pv.name], None, now_ns, now_ns))
+            else:
+                self._undescribed.discard(pv.name)
+        if state == "connected":
+            self.buffer.connect(columns)
+        else:
+            self.buffer.lose(columns, now_ns)
 
     def _on_value(self, subscription: Any, response: Any) -> None:  # noqa: ANN401 - caproto has no types
         pv, metadata = subscription.pv, response.metadata
@@ -201,15 +169,17 @@ class Monitors:
                 problem = f"an array of {count} values; only single values can be monitored"
         except (IndexError, TypeError, ValueError, AttributeError) as error:
             problem = f"a value that cannot be read: {error}"
-        self._put(Event(self._columns[pv.name], value, time_ns, self._now_ns(), int(metadata.severity), problem))
+        severity, now_ns = int(metadata.severity), self._now_ns()
+        self.buffer.put(Event(column, value, time_ns, now_ns, severity, problem) for column in self._columns[pv.name])
 
     def _on_control(self, name: str, response: Any) -> None:  # noqa: ANN401 - caproto has no types
         metadata = response.metadata
         values = [float(getattr(metadata, field, 0.0)) for field in _LIMIT_FIELDS]
         limits = dict(zip(LIMITS, values, strict=True)) if any(values) else {}  # all zero: none are set
         states = tuple(_text(state) for state in getattr(metadata, "enum_strings", ()))
+        info = ControlInfo(_text(getattr(metadata, "units", b"")), states, limits)
+        self.buffer.describe(dict.fromkeys(self._columns[name], info))
         with self._lock:
-            self._described[name] = ControlInfo(_text(getattr(metadata, "units", b"")), states, limits)
             self._undescribed.discard(name)
 
 

@@ -23,10 +23,15 @@ class HttpOptions(Options):
     max_bytes: int = Field(default=64_000_000, ge=1)
     """An answer that is larger is refused."""
     bearer_token: SecretStr | None = None
+    """A token that the server asks for; better in a file."""
     bearer_token_file: Path | None = None
     """Read anew each time, so that it may be replaced."""
+    token_header: str = Field(default="Authorization", pattern=r"^[A-Za-z0-9-]+$")
+    """Servers that want the token by itself in a header of their own: "X-Rucio-Auth-Token"."""
     username: str = ""
+    """For a server that asks for a name and a password."""
     password: SecretStr | None = None
+    """Of `username`; better in a file."""
     password_file: Path | None = None
     """Read anew each time."""
     ca_file: Path | None = None
@@ -34,6 +39,7 @@ class HttpOptions(Options):
     certificate_file: Path | None = None
     """The client's own certificate, where the server asks for one."""
     key_file: Path | None = None
+    """The private key of `certificate_file`, where it is not in the same file."""
 
     @field_validator("url")
     @classmethod
@@ -96,7 +102,8 @@ class HttpSource:
         """The header that proves who we are, read anew where it comes from a file. Raises CollectError."""
         options = self._options
         if options.bearer_token or options.bearer_token_file:
-            return {"Authorization": f"Bearer {_secret(options.bearer_token, options.bearer_token_file)}"}
+            token, name = _secret(options.bearer_token, options.bearer_token_file), options.token_header
+            return {name: f"Bearer {token}" if name.lower() == "authorization" else token}
         if options.username:
             return make_headers(basic_auth=f"{options.username}:{_secret(options.password, options.password_file)}")
         return {}

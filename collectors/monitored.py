@@ -31,7 +31,10 @@ class Severity(IntEnum):
 
 
 class Event(NamedTuple):
-    """One message of a monitor. `value` is None when the channel was lost; `time_ns` is the server's."""
+    """One message of a monitor. `value` is None when the channel was lost; `time_ns` is the server's.
+
+    `quality` is what the protocol itself says of the value; a severity or a problem can only make it worse.
+    """
 
     column: int
     value: float | str | None
@@ -39,6 +42,7 @@ class Event(NamedTuple):
     arrived_ns: int
     severity: int = Severity.NO_ALARM
     problem: str = ""
+    quality: Quality = Quality.GOOD
 
 
 @dataclass(slots=True)
@@ -59,8 +63,8 @@ class Decoder:
     """Decodes events in the order they arrived. It remembers what was wrong with a channel, so that it is said once."""
 
     def __init__(self) -> None:
-        self._problems: dict[int, str] = {}
-        self._lost_ns: dict[int, int] = {}
+        self._problems: dict[str, str] = {}
+        self._lost_ns: dict[str, int] = {}
         self._digest = ""
         self._bounds: _Bounds = np.empty(0, bool), np.empty(0)
 
@@ -81,16 +85,16 @@ class Decoder:
             channel = layout.columns[event.column]
             assert isinstance(channel, Channel)
             value, quality, problem = _reading(event, channel)
-            if problem and event.column not in self._problems:
+            if problem and channel.name not in self._problems:
                 rejected.append(Rejected(channel.name, problem, str(event.value).encode(), event.arrived_ns))
             if problem:
-                self._problems[event.column] = problem
+                self._problems[channel.name] = problem
             elif event.value is not None:
-                self._problems.pop(event.column, None)
+                self._problems.pop(channel.name, None)
             time_ns = event.time_ns if event.time_ns >= EARLIEST_NS else event.arrived_ns
             if event.value is None:
-                self._lost_ns[event.column] = time_ns
-            elif time_ns <= self._lost_ns.pop(event.column, 0):
+                self._lost_ns[channel.name] = time_ns
+            elif time_ns <= self._lost_ns.pop(channel.name, 0):
                 time_ns = event.arrived_ns  # it did not change while the channel was lost, and it holds again from now on
             rows.add(time_ns, event.column, value, quality)
         updates = Updates(
@@ -116,7 +120,7 @@ def _plain(layout: Layout, events: Sequence[Event], bounds: _Bounds) -> Updates 
     """The updates where each event is a number that its channel can have, which is nearly always; None where one is not."""
     if not events:
         return None
-    columns, values, times_ns, arrived_ns, severities, problems = zip(*events, strict=True)
+    columns, values, times_ns, arrived_ns, severities, problems, qualities = zip(*events, strict=True)
     if not set(map(type, values)) <= {float, int} or any(problems):
         return None
     column, value = np.array(columns, dtype=np.int32), np.array(values, dtype=np.float64)
@@ -126,7 +130,7 @@ def _plain(layout: Layout, events: Sequence[Event], bounds: _Bounds) -> Updates 
         return None
     time_ns, arrived = np.array(times_ns, dtype=np.int64), np.array(arrived_ns, dtype=np.int64)
     is_invalid = np.isnan(value) | (np.array(severities) >= Severity.INVALID)
-    quality = np.where(is_invalid, np.uint8(Quality.INVALID), np.uint8(Quality.GOOD))
+    quality = np.where(is_invalid, np.uint8(Quality.INVALID), np.array(qualities, dtype=np.uint8))
     return Updates(layout, np.where(time_ns >= EARLIEST_NS, time_ns, arrived), column, value, quality)
 
 
@@ -137,7 +141,7 @@ def _reading(event: Event, channel: Channel) -> tuple[float, Quality, str]:
     value, problem = _number(event.value, channel) if not event.problem else (math.nan, event.problem)
     if problem or math.isnan(value) or event.severity >= Severity.INVALID:
         return value, Quality.INVALID, problem
-    return value, Quality.GOOD, ""
+    return value, event.quality, ""
 
 
 def _number(value: float | str, channel: Channel) -> tuple[float, str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from pydantic import Field
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.http_options import HttpOptions, HttpSource
-from collectors.http_text import file_path, shown
+from collectors.http_options import HttpOptions
 from collectors.patterns import Places, PlaceTemplates, Selection
 from collectors.prometheus_columns import Describer, Target
+from collectors.prometheus_exposition import Exposition, Expositions
 from collectors.prometheus_scrape import Scrape, ScrapeFrames
 from collectors.prometheus_text import Families, MalformedLineError, Series
 
-ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 REPORTED_LINES = 20
 """Malformed lines of one answer that are named; the rest is counted."""
 
@@ -41,17 +40,10 @@ class PrometheusOptions(HttpOptions):
     """Readings with a time of their own keep it; else all have the time of the scrape."""
 
 
-class Exposition(NamedTuple):
-    """The text of all metrics at one time; `cut_line` is what stands after the last end of a line."""
-
-    text: str
-    is_openmetrics: bool
-    time_ns: int
-    cut_line: str = ""
-
-
 class PrometheusCollector:
-    """Scrapes one address. Names are `metric{label="value"}` with the labels in alphabetical order.
+    """Metrics of any exporter, in the text format of Prometheus or OpenMetrics, by HTTP or from a file.
+
+    One address is scraped. Names are `metric{label="value"}` with the labels in alphabetical order.
 
     Example:
         [source.hv-exporter]
@@ -74,15 +66,14 @@ class PrometheusCollector:
         self._known: dict[str, Target] = {}
         self._families = Families()
         self._frames = ScrapeFrames(origin.source)
-        self._file_seen_ns = 0
-        self._http = HttpSource(options, accept=ACCEPT)
+        self._expositions = Expositions(options, origin.now_ns)
 
     def collect(self) -> Iterator[Collected]:
         """One snapshot of all metrics: a frame, or updates where readings bring times of their own."""
-        exposition = self._file() if self._options.url.startswith("file:") else self._scrape()
+        exposition = self._expositions.newest()
         if exposition is None:
             return
-        address = shown(self._options.url)
+        address = self._expositions.address
         scrape = self._parse(exposition)
         rejected = [Rejected(f"{address} line {bad.line}", bad.reason, bad.text.encode()) for bad in scrape.malformed]
         if not scrape.lines and rejected:
@@ -99,7 +90,7 @@ class PrometheusCollector:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._http.close()
+        self._expositions.close()
 
     def _parse(self, exposition: Exposition) -> Scrape:
         families, text, is_openmetrics = Families(), exposition.text, exposition.is_openmetrics
@@ -120,35 +111,3 @@ class PrometheusCollector:
         if len(self._known) > 2 * scrape.lines + 1000:  # series that come and go are not kept for ever
             self._known = {}
         return scrape
-
-    def _scrape(self) -> Exposition:
-        """What the server answers. Raises CollectError."""
-        address, time_ns = shown(self._options.url), self._origin.now_ns()
-        answer = self._http.get()
-        text = answer.body.decode("utf-8", "replace")
-        if not text.strip():
-            raise CollectError(f"{address}: an empty answer")
-        if "html" in answer.content_type:
-            raise CollectError(f"{address}: answers with a page ({answer.content_type}), not with metrics")
-        is_openmetrics = "openmetrics" in answer.content_type
-        if (is_openmetrics and not text.rstrip().endswith("# EOF")) or not (answer.is_whole or text.endswith("\n")):
-            raise CollectError(f"{address}: the answer ended early")
-        return Exposition(text, is_openmetrics, time_ns)
-
-    def _file(self) -> Exposition | None:
-        """What the file holds, at the time of its last modification; None where it did not change. Raises CollectError."""
-        path = file_path(self._options.url)
-        try:
-            status = path.stat()
-            if status.st_mtime_ns == self._file_seen_ns:
-                return None
-            if status.st_size > self._options.max_bytes:
-                raise CollectError(f"{path}: a file of more than {self._options.max_bytes} bytes")
-            text = path.read_bytes().decode("utf-8", "replace")
-        except OSError as error:
-            raise CollectError(f"{path}: {error.strerror or error}") from None
-        if not text.strip():
-            raise CollectError(f"{path}: it is empty")
-        self._file_seen_ns = status.st_mtime_ns
-        whole, newline, cut_line = text.rpartition("\n")
-        return Exposition(whole + newline, whole.endswith("# EOF"), status.st_mtime_ns, cut_line)

@@ -1,12 +1,4 @@
-"""A source that nobody has to ask: third parties publish its readings as JSON to the `ingest` topic (daemon/collect/ingest.py).
-
-A section with this collector gives such a source its detectors, its place and its silence time-out::
-
-    [source.weather]
-    collector = "pushed"
-    period_s = 60
-    detectors = ["robust_z"]
-"""
+"""A source that nobody has to ask: third parties publish or push its readings as JSON (daemon/ingest_message.py)."""
 
 from __future__ import annotations
 
@@ -21,7 +13,19 @@ class PushedOptions(Options):
 
 
 class PushedCollector:
-    """Collects nothing: what there is arrives by itself."""
+    """Readings that others push: scripts by `POST /ingest`, programs by JSON on the topic `ingest`.
+
+    Nothing is asked: what there is arrives by itself, under the source's name. A section gives it its place (where the messages name
+    none), its detectors, and the time after which its silence is a finding; without one its readings are kept and not judged.
+
+    Example:
+        [source.weather]
+        collector = "pushed"
+        place = "CMS/HALL"
+        period_s = 60
+        detectors = ["robust_z"]
+
+    """
 
     options_model: ClassVar[type[Options]] = PushedOptions
     finite: ClassVar[bool] = False

@@ -12,10 +12,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import uproot.compression
 import xxhash
+
+from collectors.followed_files import FileFormatError, Signature
 
 MAX_OBJECT_BYTES = 256 * 1024 * 1024
 """An object that claims to be larger than this is damage, not data."""
@@ -30,21 +32,8 @@ _BLOCK_HEADER_BYTES = 9
 _LZ4_CHECKSUM_BYTES = 8
 
 
-class RootFormatError(ValueError):
+class RootFormatError(FileFormatError):
     """Bytes that are not what a complete ROOT file has at this point."""
-
-
-class Signature(NamedTuple):
-    """Changes whenever the file is written to or replaced."""
-
-    modified_ns: int
-    size: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Self:
-        """The signature of a file from its status."""
-        return cls(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,15 @@ import glob
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, StringConstraints, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.frame import Channel, Quality
-from collectors.patterns import Places, PlaceTemplates, join_place
-from collectors.smartctl_report import POWER_MODES, Asleep, Report, ReportError, parse
-from collectors.snapshot import SnapshotFrames
+from collectors.disk_frames import DiskFrames, Presence, Report
+from collectors.patterns import Places, PlaceTemplates
+from collectors.smartctl_report import Asleep, OpenFailedError, ReportError, parse
 
 MAX_REPORT_BYTES = 16_000_000
 Device = Annotated[str, StringConstraints(pattern=r"^/dev/[A-Za-z0-9/_.:-]+(@[A-Za-z0-9+,_/-]+)?$")]
@@ -46,33 +44,37 @@ class SmartctlOptions(Options):
         return self
 
 
-@dataclass(slots=True)
-class Disk:
-    """A disk that was seen at least once: its columns stay, so that one that vanishes is noticed."""
-
-    model: str
-    channels: dict[str, Channel]
-    origin: str
-
-
 class Seen(NamedTuple):
-    """What was made of a report file or a device when it was read last."""
+    """What was made of a report file or a device when it was read last, and when it was written or asked."""
 
     signature: tuple[int, int]
     result: Report | Asleep | Rejected
+    at_ns: int
+    is_gone: bool = False
+    """The disk was not there to be asked."""
 
 
 class SmartctlCollector:
-    """One snapshot of all disks; channels are `SERIAL/attribute`, so that a device that changes its name changes nothing.
+    """Health of disks (ATA, NVMe, SAS) as `smartctl --json` tells it.
 
-    A disk lies at `<place>/MODEL-SERIAL`. One in standby is stale, one that cannot be opened any more is disconnected.
+    One snapshot of all disks; channels are `SERIAL/attribute` at `<place>/MODEL-SERIAL`, so that a device that changes its
+    name changes nothing. Counts that vendors pack are taken apart (Seagate's 1, 7 and 188). `exit_status` has smartctl's exit
+    status as named bits: with `command_line` or `open_failed` there is no report, all others are information about the disk.
+    A sleeping disk is left asleep and its readings are muted. A report that says nothing (a USB bridge that lets nothing
+    through, a disk that cannot be opened) is rejected with its reason.
+
+    A disk that has gone keeps its channels as disconnected, and its channel `SERIAL/presence` is not shown any more: that is
+    a finding unless the source has `watch_vanished = false`. A disk has gone where its file has gone or smartctl cannot open
+    it, and also where it gave no new report for `report_max_age_s`.
+
+    Without privileges, read files that a timer writes (deploy/systemd: shiftwatch-smartctl.timer).
 
     Example:
         [source.disks]
         collector = "smartctl"
         period_s = 600
         place = "T2_X/rack4"
-        files = "/var/lib/smartctl/*.json"
+        files = "/run/shiftwatch-smartctl/*.json"
 
     """
 
@@ -83,8 +85,8 @@ class SmartctlCollector:
         self._origin = origin
         self._options = options
         self._places = Places("", options.places)
-        self._snapshots = SnapshotFrames(origin.source)
-        self._disks: dict[str, Disk] = {}
+        self._frames = DiskFrames(origin.source, origin.place)
+        self._origins: dict[str, str] = {}
         self._seen: dict[str, Seen] = {}
         self._newest_ns = 0
 
@@ -92,20 +94,20 @@ class SmartctlCollector:
         """A frame of all disks whenever a report is new or one has gone; reports that say nothing are rejected."""
         before = self._seen
         self._seen = dict(self._ask_devices() if self._options.devices else self._read_files(before))
-        for origin, seen in self._seen.items():
-            if seen is before.get(origin):
-                continue
-            if isinstance(seen.result, Rejected):
-                yield seen.result
-            elif isinstance(seen.result, Report):
-                yield from _problems(origin, seen.result)
-        if any(seen is not before.get(origin) for origin, seen in self._seen.items()) or before.keys() != self._seen.keys():
-            yield from self._snapshot()
+        fresh = [origin for origin, seen in self._seen.items() if seen is not before.get(origin)]
+        for origin in fresh:
+            result = self._seen[origin].result
+            if isinstance(result, Rejected):
+                yield result
+            elif isinstance(result, Report):
+                yield from _problems(origin, result)
+        if fresh or before.keys() - self._seen.keys():
+            yield from self._snapshot(fresh)
 
     def close(self) -> None:
         """Nothing stays open between two calls."""
 
-    def _snapshot(self) -> Iterator[Collected]:
+    def _snapshot(self, fresh: list[str]) -> Iterator[Collected]:
         reports: dict[str, tuple[str, Report]] = {}
         for origin, seen in sorted(self._seen.items()):
             if not isinstance(seen.result, Report):
@@ -116,47 +118,36 @@ class SmartctlCollector:
             elif other is None or other[1].time_ns <= report.time_ns:
                 reports[report.serial] = origin, report
         for serial, (origin, report) in reports.items():
-            self._remember(serial, origin, report)
-        if not self._disks:
-            return
-        # the disk with the newest report may be the one that has gone: time does not go back then
-        newest_ns = self._newest_ns = max([self._newest_ns, *(report.time_ns for _, report in reports.values())])
-        values: dict[str, float] = {}
-        bad: dict[str, Quality] = {}
-        for serial, disk in self._disks.items():
-            if serial in reports:
-                self._fill(serial, reports[serial][1], newest_ns, values, bad)
-            else:
-                self._fill_absent(serial, disk, values, bad)
-        channels = [channel for disk in self._disks.values() for channel in disk.channels.values()]
-        yield self._snapshots.frame(newest_ns, channels, values, bad)
+            self._origins[serial] = origin
+            self._frames.remember(report, self._places.of(origin))
+        self._newest_ns = self._time_ns(fresh)
+        known = {serial: report for serial, (_, report) in reports.items()}
+        absent = {serial: self._presence(serial) for serial in self._frames.serials if serial not in known}
+        stale_ns = int(self._options.report_max_age_s * 1e9)
+        frame = self._frames.frame(self._newest_ns, known, absent, stale_ns)
+        if frame is not None:
+            yield frame
 
-    def _remember(self, serial: str, origin: str, report: Report) -> None:
-        disk = self._disks.setdefault(serial, Disk(report.model, {}, origin))
-        disk.origin = origin
-        place = join_place(self._origin.place, self._places.of(origin), _step(f"{report.model}-{serial}"))
-        for reading in report.readings:
-            name = f"{serial}/{reading.attribute}"
-            if name not in disk.channels or disk.channels[name].place != place:
-                disk.channels[name] = Channel(name, reading.attribute, reading.unit, reading.kind, place, reading.states)
+    def _time_ns(self, fresh: list[str]) -> int:
+        """When the newest of the new reports was written.
 
-    def _fill(self, serial: str, report: Report, newest_ns: int, values: dict[str, float], bad: dict[str, Quality]) -> None:
-        """Values and qualities of a disk that was reported on."""
-        is_stale = newest_ns - report.time_ns > self._options.report_max_age_s * 1e9
-        for reading in report.readings:
-            name = f"{serial}/{reading.attribute}"
-            values[name] = reading.value
-            if is_stale or reading.problem:
-                bad[name] = Quality.STALE if is_stale else Quality.INVALID
+        Where only older ones are new, or none is because a file has gone, it is the time of reading: each snapshot is later than the
+        one before, or nobody would look at it.
+        """
+        results = [self._seen[origin].result for origin in fresh]
+        told_ns = max((result.time_ns for result in results if isinstance(result, Report)), default=0)
+        if told_ns <= self._newest_ns:
+            told_ns = max((self._seen[origin].at_ns for origin in fresh), default=0)
+        if told_ns <= self._newest_ns:
+            told_ns = self._origin.now_ns()
+        return max(told_ns, self._newest_ns + 1)
 
-    def _fill_absent(self, serial: str, disk: Disk, values: dict[str, float], bad: dict[str, Quality]) -> None:
-        """The same of a disk that sleeps or that is not there any more."""
-        seen = self._seen.get(disk.origin)
-        is_asleep = seen is not None and isinstance(seen.result, Asleep)
-        bad.update(dict.fromkeys(disk.channels, Quality.STALE if is_asleep else Quality.DISCONNECTED))
-        name = f"{serial}/power_mode"
-        if is_asleep and name in disk.channels:
-            values[name], bad[name] = float(POWER_MODES.index("STANDBY")), Quality.GOOD
+    def _presence(self, serial: str) -> Presence:
+        """How a disk is there that has no report."""
+        seen = self._seen.get(self._origins[serial])
+        if seen is None or seen.is_gone or isinstance(seen.result, Report):  # that is another disk now
+            return Presence.GONE
+        return Presence.ASLEEP if isinstance(seen.result, Asleep) else Presence.SILENT
 
     def _read_files(self, before: dict[str, Seen]) -> Iterator[tuple[str, Seen]]:
         paths = sorted(glob.glob(self._options.files, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -173,9 +164,9 @@ class SmartctlCollector:
                     continue
                 if status.st_size > MAX_REPORT_BYTES:
                     raise OSError(0, f"a report of {status.st_size} bytes")
-                yield path, Seen(signature, _parsed(path, Path(path).read_bytes(), status.st_mtime_ns))
+                yield path, _parsed(path, Path(path).read_bytes(), status.st_mtime_ns, signature)
             except OSError as error:
-                yield path, Seen(signature, Rejected(path, error.strerror or str(error)))
+                yield path, Seen(signature, Rejected(path, error.strerror or str(error)), self._origin.now_ns())
 
     def _ask_devices(self) -> Iterator[tuple[str, Seen]]:
         for device in self._options.devices:
@@ -186,29 +177,25 @@ class SmartctlCollector:
                 answer = subprocess.run(  # noqa: S603 - a fixed list of arguments, no shell, devices checked by their pattern
                     arguments, capture_output=True, timeout=timeout_s, check=False, stdin=subprocess.DEVNULL
                 )
-                yield device, Seen((0, 0), _parsed(device, answer.stdout, self._origin.now_ns()))
+                yield device, _parsed(device, answer.stdout, self._origin.now_ns())
             except subprocess.TimeoutExpired:
-                yield device, Seen((0, 0), Rejected(device, f"no answer within {timeout_s:g} s"))
+                yield device, Seen((0, 0), Rejected(device, f"no answer within {timeout_s:g} s"), self._origin.now_ns())
             except OSError as error:
                 raise CollectError(f"{arguments[0]}: {error.strerror or error}") from None
 
 
-def _parsed(origin: str, content: bytes, time_ns: int) -> Report | Asleep | Rejected:
-    """The report in `content`, which was written or read at `time_ns`."""
+def _parsed(origin: str, content: bytes, time_ns: int, signature: tuple[int, int] = (0, 0)) -> Seen:
+    """What is made of `content`, which was written or read at `time_ns`."""
     try:
-        return parse(json.loads(content), time_ns)
+        return Seen(signature, parse(json.loads(content), time_ns), time_ns)
     except ReportError as error:
-        return Rejected(origin, str(error), content)
+        return Seen(signature, Rejected(origin, str(error), content), time_ns, is_gone=isinstance(error, OpenFailedError))
     except (ValueError, RecursionError) as error:
-        return Rejected(origin, f"not JSON: {error}" if content.strip() else "it is empty", content)
+        reason = f"not JSON: {error}" if content.strip() else "it is empty"
+        return Seen(signature, Rejected(origin, reason, content), time_ns)
 
 
 def _problems(origin: str, report: Report) -> Iterator[Rejected]:
     for reading in report.readings:
         if reading.problem:
             yield Rejected(f"{origin}: {report.serial}/{reading.attribute}", reading.problem)
-
-
-def _step(text: str) -> str:
-    """One step of a place."""
-    return "_".join(text.replace("/", "_").split())

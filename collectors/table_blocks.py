@@ -37,7 +37,7 @@ def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int) -> It
     row, line = 1, 1
     try:
         with pa.input_stream(path, compression="detect") as stream:
-            pieces = _line_pieces(stream)
+            pieces = line_pieces(stream)
             first = next(pieces, b"").removeprefix(b"\xef\xbb\xbf")
             header, separator = _csv_header(first.partition(b"\n")[0].decode(), delimiter, names)
             if not names:
@@ -59,7 +59,7 @@ def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int) -> It
         yield from _ended(path, row, error)
 
 
-def _line_pieces(stream: pa.NativeFile) -> Iterator[bytes]:
+def line_pieces(stream: pa.NativeFile) -> Iterator[bytes]:
     """The stream in pieces of whole lines. Arrow's own streaming reader reads far ahead and loses all of it at an error."""
     rest = b""
     while data := stream.read(CSV_PIECE_BYTES):

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from collectors.collector import Collected, CollectError, Rejected
-from collectors.frame import Axis, Channel, Column, Frame, Histogram, Layout, LayoutError, Quality, Updates
+from collectors.frame import Axis, Channel, Column, Frame, Histogram, Kind, Layout, LayoutError, Quality, Updates
 from collectors.table_blocks import Block
 from collectors.table_values import NO_TIME, is_text, numbers
 
@@ -97,7 +97,7 @@ class WideTable:
         values = np.empty((block.rows, self._layout.width))
         invalid: dict[int, NDArray[np.bool_]] = {}
         for i, (name, channel) in enumerate(self._channels):
-            values[:, i], bad = numbers(block.columns[name], channel.states)
+            values[:, i], bad = numbers(block.columns[name], _state_names(channel))
             if bad.any():
                 bad_cells.add(name, block.columns[name], bad)
                 invalid[i] = bad
@@ -192,9 +192,9 @@ class LongTable:
         values, bad = numbers(column)
         for i, name in enumerate(names):
             described = self.channels[name]
-            if described is not None and described.states and is_text(column):
+            if described is not None and _state_names(described) and is_text(column):
                 rows = np.flatnonzero(code == i)
-                values[rows], bad[rows] = numbers(column.take(pa.array(rows)), described.states)
+                values[rows], bad[rows] = numbers(column.take(pa.array(rows)), _state_names(described))
         wanted = (position >= 0) & (time_ns != NO_TIME)
         bad_cells.add(value, column, bad & wanted)
         yield from bad_cells.rejected()
@@ -215,3 +215,8 @@ class LongTable:
         if columns != self._layout.columns:
             self._layout = Layout(self._source, columns)
         return self._layout
+
+
+def _state_names(channel: Channel) -> tuple[str, ...]:
+    """What cells may hold instead of numbers; the bits of a status word have names too, but any combination of them can be set."""
+    return () if channel.kind is Kind.BITS else channel.states

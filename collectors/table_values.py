@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ _SCALES = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000), (float("inf"
 _TRUTH = {"true": 1.0, "false": 0.0}
 _LAST_NS = float(np.iinfo(np.int64).max)
 NO_TIME = np.iinfo(np.int64).min
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_text(column: pa.Array) -> bool:
@@ -77,6 +79,26 @@ def times(column: pa.Array, time_format: TimeFormat, timezone: str) -> NDArray[n
             return parsed
         column = pa.array(numbers(text)[0])
     return _epoch(column, time_format)
+
+
+def moment_ns(moment: datetime, timezone: str) -> int:
+    """A time in ns UTC; one without a zone is read in `timezone`."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))
+    return (aware - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def row_times(start_ns: int, period_s: float, first_row: int, rows: int) -> NDArray[np.int64]:
+    """Times in ns UTC of rows at equal distance, of which row 0 is at `start_ns`; shape (rows,)."""
+    return start_ns + (np.arange(rows) + first_row) * round(period_s * 1e9)
+
+
+def check_timezone(name: str) -> str:
+    """The name itself. Raises ValueError where there is no such IANA time zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"no time zone {name!r}") from None
+    return name
 
 
 def _iso(text: pa.Array, timezone: str) -> NDArray[np.int64] | None:

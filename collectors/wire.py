@@ -26,6 +26,8 @@ MAX_BLOCK_BYTES = 512_000
 MAX_LAYOUT_BYTES = 16_000_000
 MAX_AXES = 8
 MAX_PROBLEM_CHARACTERS = 500
+JUDGED_ALL = ("*",)
+"""`judged` of a block that is only to be shown and kept."""
 CLOCK_PROBLEM = "clock of the source"
 """How the `problem` of a block begins whose source's clock was found to be wrong."""
 END_OF_STREAM_NS = 4_102_444_800_000_000_000
@@ -62,7 +64,8 @@ class Block:
 
     `complete_ns`: the stream is complete up to this event time; nothing older is to be expected. `newest_ns`: event time of
     the newest row that the source has published, in any of its streams; 0 before the first. `problem` says why the last
-    run of the collector failed, empty where it did not.
+    run of the collector failed, empty where it did not. `judged` names the detectors that have judged it where it was
+    collected (an agent's): nobody else judges it with these.
     """
 
     identity: Identity
@@ -70,6 +73,7 @@ class Block:
     complete_ns: int
     problem: str = ""
     newest_ns: int = 0
+    judged: tuple[str, ...] = ()
 
 
 def encode(block: Block) -> bytes:
@@ -86,6 +90,8 @@ def encode(block: Block) -> bytes:
         b"newest_ns": str(block.newest_ns).encode(),
         b"problem": block.problem[:MAX_PROBLEM_CHARACTERS].encode(errors="backslashreplace"),
     }
+    if block.judged:
+        metadata[b"judged"] = ",".join(block.judged).encode()
     arrays = _arrays(content)
     schema = pa.schema([pa.field(name, array.type) for name, array in arrays.items()], metadata=metadata)
     sink = pa.BufferOutputStream()
@@ -102,7 +108,7 @@ _CONTENT_NAMES: dict[type, bytes] = {Frame: b"frame", Updates: b"updates", type(
 
 def _arrays(content: Frame | Updates | None) -> dict[str, pa.Array]:
     if content is None:
-        return {"time_ns": pa.array([], pa.int64())}
+        return {"time_ns": _flat(np.empty(0, dtype=np.int64))}
     return _frame_arrays(content) if isinstance(content, Frame) else _update_arrays(content)
 
 
@@ -154,7 +160,12 @@ def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
     if metadata["content"] != "heartbeat":
         layout = _layout(metadata, layouts)
         content = _read_frame(layout, arrays) if metadata["content"] == "frame" else _read_updates(layout, arrays)
-    return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"], int(metadata["newest_ns"]))
+    return Block(identity, content, int(metadata["complete_ns"]), metadata["problem"], int(metadata["newest_ns"]), _judged(metadata))
+
+
+def _judged(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    names = metadata.get("judged", "")
+    return tuple(names.split(",")) if names else ()
 
 
 def _layout(metadata: Mapping[str, str], layouts: Mapping[str, Layout]) -> Layout:
@@ -176,6 +187,7 @@ def _metadata(schema: pa.Schema) -> dict[str, str]:
         raise WireError(f"version {metadata.get(b'shiftwatch', b'?')[:20]!r}, this reader knows {VERSION!r}")
     try:
         read = {name: metadata[name.encode()].decode() for name in _METADATA}
+        read["judged"] = metadata.get(b"judged", b"").decode()
     except KeyError as error:
         raise WireError(f"metadata lack {error}") from None
     if read["content"].encode() not in _CONTENT_NAMES.values():
@@ -222,7 +234,7 @@ def _plain(arrays: Mapping[str, pa.Array], name: str, dtype: np.dtype[Any]) -> N
     array = _array(arrays, name)
     if array.type != pa.from_numpy_dtype(dtype):
         raise WireError(f"column {name!r} is {array.type}, not {dtype}")
-    return np.asarray(array.to_numpy(zero_copy_only=True))
+    return _view(array, dtype)
 
 
 def _read_matrix(arrays: Mapping[str, pa.Array], name: str, width: int, types: Sequence[pa.DataType]) -> NDArray[Any]:
@@ -234,7 +246,18 @@ def _read_matrix(arrays: Mapping[str, pa.Array], name: str, width: int, types: S
     flat = array.flatten()
     if flat.null_count:
         raise WireError(f"column {name!r} has nulls; no reading is NaN")
-    return np.asarray(flat.to_numpy(zero_copy_only=True)).reshape(len(array), width)
+    return _view(flat, np.dtype(flat.type.to_pandas_dtype())).reshape(len(array), width)
+
+
+def _view(array: pa.Array, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The values without a copy, read-only; shape (n,). pyarrow's to_numpy would do, but imports pandas, 40 MB of memory, first."""
+    data = array.buffers()[1]
+    if data is None or not len(array):
+        return np.empty(0, dtype)
+    try:
+        return np.frombuffer(data, dtype, count=len(array), offset=array.offset * dtype.itemsize)
+    except ValueError as error:
+        raise WireError(f"not a block: {_one_line(error)}") from None
 
 
 def _one_line(error: BaseException) -> str:

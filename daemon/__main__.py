@@ -15,6 +15,7 @@ class Commands(click.Group):
     """A group whose commands are imported on demand."""
 
     places: ClassVar[dict[str, str]] = {
+        "collect": "daemon.commands.collect",
         "config": "daemon.commands.config",
         "demo": "daemon.commands.demo",
         "grafana": "daemon.commands.grafana",

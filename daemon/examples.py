@@ -32,6 +32,10 @@ def example_for(source: Path) -> str:
     if source.is_dir():
         if (source / "global.csv.gz").exists() and (source / "fed.csv.gz").exists():
             return "replay-daq"
+        if any(source.rglob("[12]???-[01]?-[0-3]?.csv*")) or any(source.glob("data_Q?_????.zip")):
+            return "replay-backblaze"
+    elif source.suffix == ".zip":
+        return "replay-backblaze"
     elif source.suffix == ".npz":
         return "replay-archive"
     elif source.suffix in (".parquet", ".csv") or source.name.endswith(".csv.gz"):

@@ -12,39 +12,71 @@ memory bus all run in one. A stage reads, works, writes, and only then commits w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from daemon import plugins
 from daemon.bus.bus import Bus
 from daemon.clock import Clock, ScaledClock, SystemClock
 from daemon.collect.stage import CollectStage
 from daemon.correlate.knowledge import Knowledge
-from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
-from daemon.notify.building import build_receivers
 from daemon.notify.receiver import Receiver
-from daemon.notify.stage import NotifyStage
 from daemon.optimizer import knowledge as optimizer
 from daemon.runner import Stage
 from daemon.secret_files import unreadable
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, detector_settings
-from daemon.store.store import Store
+from detectors import compiled
+
+if TYPE_CHECKING:
+    from daemon.agent.state import AgentState
+    from daemon.store.store import Store
 
 STAGES = ("collect", "detect", "correlate", "optimize", "notify", "web")
 """In the order of the flow; stopped in this order too, so that what was collected is still judged and told."""
 
 
-def builders(settings: Settings, bus: Bus, store: Store, clock: Clock, console: Sequence[Receiver]) -> Mapping[str, Callable[[], Stage]]:
-    """How each stage is built, by name; built anew after a failure. `console`: receivers besides those of the configuration."""
-    return {
-        "collect": lambda: CollectStage(settings, bus, clock),
+AGENT_STAGES = ("collect", "detect")
+"""What an agent runs: it must stay small."""
+
+
+def builders(
+    settings: Settings, bus: Bus, store: Store | AgentState, clock: Clock, console: Sequence[Receiver], stages: Sequence[str] = STAGES
+) -> Mapping[str, Callable[[], Stage]]:
+    """How each stage is built, by name; built anew after a failure. `console`: receivers besides those of the configuration.
+
+    `stages` are those that run in this process.
+    """
+    made: dict[str, Callable[[], Stage]] = {
+        "collect": lambda: CollectStage(settings, bus, clock, judges=settings.agent.enabled and "detect" in stages),
         "detect": lambda: DetectStage(settings, bus, store),
-        "correlate": lambda: CorrelateStage(settings, bus, store, knowledge_of(settings)),
+    }
+    return made if settings.agent.enabled else made | _central(settings, bus, store, clock, console)  # type: ignore[arg-type] # open_store
+
+
+def _central(settings: Settings, bus: Bus, store: Store, clock: Clock, console: Sequence[Receiver]) -> dict[str, Callable[[], Stage]]:
+    """The stages that agents do not have. Each imports what it needs where it is built: an agent does without."""
+    return {
+        "correlate": lambda: _correlate(settings, bus, store),
         "optimize": lambda: _optimize(settings, bus, store, clock),
-        "notify": lambda: NotifyStage(bus, store, [*console, *build_receivers(settings, bus, store, clock)], now_ns=clock.now_ns),
+        "notify": lambda: _notify(settings, bus, store, clock, console),
         "web": lambda: _web(settings, bus, store, clock),
     }
+
+
+def _correlate(settings: Settings, bus: Bus, store: Store) -> Stage:
+    from daemon.correlate.stage import CorrelateStage  # noqa: PLC0415
+
+    return CorrelateStage(settings, bus, store, knowledge_of(settings))
+
+
+def _notify(settings: Settings, bus: Bus, store: Store, clock: Clock, console: Sequence[Receiver]) -> Stage:
+    from daemon.notify.building import build_receivers  # noqa: PLC0415
+    from daemon.notify.stage import NotifyStage  # noqa: PLC0415
+
+    return NotifyStage(bus, store, [*console, *build_receivers(settings, bus, store, clock)], now_ns=clock.now_ns)
 
 
 def _optimize(settings: Settings, bus: Bus, store: Store, clock: Clock) -> Stage:
@@ -59,8 +91,21 @@ def _web(settings: Settings, bus: Bus, store: Store, clock: Clock) -> Stage:
     return WebStage(settings, bus, store, clock)
 
 
-def open_bus(settings: Settings) -> Bus:
-    """The bus of the configuration. The driver is imported only where it is used."""
+def open_store(settings: Settings) -> Store | AgentState:
+    """The database of the configuration; an agent has a file of its own. Raises StoreError."""
+    if settings.agent.enabled:
+        from daemon.agent.state import AgentState  # noqa: PLC0415
+
+        return AgentState(settings.agent.state)
+    from daemon.store.store import Store  # noqa: PLC0415
+
+    return Store(settings.store.resolve())
+
+
+def open_bus(settings: Settings, stages: Sequence[str] = ()) -> Bus:
+    """The bus of the configuration for a process with these stages. The driver is imported only where it is used."""
+    if settings.agent.enabled and stages:
+        return _agent_bus(settings, judges="detect" in stages)
     if settings.bus.driver == "memory":
         from daemon.bus.memory import MemoryBus  # noqa: PLC0415 - a driver is imported only where it is used
 
@@ -68,6 +113,26 @@ def open_bus(settings: Settings) -> Bus:
     from daemon.bus.kafka import KafkaBus  # noqa: PLC0415
 
     return KafkaBus(settings.bus.kafka)
+
+
+def _agent_bus(settings: Settings, *, judges: bool) -> Bus:
+    from daemon.agent.bus import AgentBus  # noqa: PLC0415 - only agents need it
+    from daemon.agent.memory import spare  # noqa: PLC0415
+    from daemon.agent.summaries import Summaries  # noqa: PLC0415
+    from daemon.bus.kafka import KafkaBus  # noqa: PLC0415
+    from daemon.bus.spool import SpoolBus  # noqa: PLC0415
+
+    spare()
+    compiled.interpret()  # the compiler takes more memory than all the rest
+    few = {"connect_timeout_s": 1.0, "buffer_bytes": min(settings.bus.kafka.buffer_bytes, AGENT_BUFFER_BYTES)}
+    options = settings.bus.kafka.model_copy(update=few)
+    spool = SpoolBus(settings.agent.spool, lambda: KafkaBus(options), max_record_bytes=options.max_record_bytes)
+    period_ns = int(settings.agent.summary_s * 1e9)
+    return AgentBus(spool, judges=judges, summaries=Summaries(period_ns, time.time_ns()) if period_ns else None)
+
+
+AGENT_BUFFER_BYTES = 4 * 1024 * 1024
+"""The spool hands over less than this at once."""
 
 
 def open_clock(settings: Settings) -> Clock:
@@ -96,6 +161,8 @@ def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in STAGES]
     if unknown:
         raise ConfigurationError(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
+    if settings.agent.enabled:
+        return _check_agent(settings, names)
     off = {"optimize": not settings.optimizer.cluster, "web": not settings.web.enabled}
     idle = [name for name in names if off.get(name)]
     if idle:
@@ -105,6 +172,21 @@ def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     if names and settings.bus.driver == "memory" and set(names) != set(running):
         raise ConfigurationError("single stages need a bus that other processes can reach: set bus.driver to kafka")
     return tuple(name for name in running if not names or name in names)
+
+
+def _check_agent(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
+    """The stages of an agent: it detects where any of its sources has detectors. Raises ConfigurationError."""
+    if settings.bus.driver != "kafka":
+        raise ConfigurationError("agent.enabled: an agent needs a broker to tell: set bus.driver to kafka")
+    foreign = [name for name in names if name not in AGENT_STAGES]
+    if foreign:
+        raise ConfigurationError(f"stage {foreign[0]} does not run in an agent; it has {' and '.join(AGENT_STAGES)}")
+    judged = any(source.detectors for source in settings.source.values())
+    conditions = any(source.role == "conditions" for source in settings.source.values())
+    muted = [name for name, source in settings.source.items() if source.mute and not conditions]
+    if muted and (not names or "detect" in names):
+        raise ConfigurationError(f"source.{muted[0]}.mute: an agent knows only conditions that it collects itself; judge it centrally")
+    return tuple(name for name in AGENT_STAGES if (name in names if names else judged or name == "collect"))
 
 
 def check_secrets(settings: Settings, stages: Sequence[str]) -> None:

@@ -5,8 +5,9 @@ A plugin's module is imported only when a configuration names it, so that what i
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points, packages_distributions
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, packages_distributions
 from typing import Any
 
 OURS = ("collectors", "detectors", "daemon", "dashboards")
@@ -25,13 +26,57 @@ def names(group: str) -> tuple[str, ...]:
 @cache
 def load(group: str, name: str) -> Any:  # noqa: ANN401 - the class behind the entry point
     """The plugin's class. Raises PluginError."""
-    point = _points(group).get(name)
-    if point is None:
-        raise PluginError(f"no {group[:-1]} {name!r}; there are {', '.join(names(group)) or 'none'}")
+    point = entry_point(group, name)
     try:
         return point.load()
     except (ImportError, AttributeError) as error:
+        if isinstance(error, ImportError) and point.extras and not _is_own(point, error.name or ""):
+            raise PluginError(f"{group[:-1]} {name!r} needs {install_command(point)} ({error})") from None
         raise PluginError(f"{group[:-1]} {name!r} ({point.value}) cannot be loaded: {error}") from None
+
+
+def entry_point(group: str, name: str) -> EntryPoint:
+    """Where a plugin's class is; nothing is imported. Raises PluginError."""
+    point = _points(group).get(name)
+    if point is None:
+        raise PluginError(f"no {group[:-1]} {name!r}; there are {', '.join(names(group)) or 'none'}")
+    return point
+
+
+def install_command(point: EntryPoint) -> str:
+    """What installs all that a plugin depends on: "pip install 'shiftwatch[opcua]'"; "" where it has no extra."""
+    return f"pip install '{_distribution(point)}[{','.join(point.extras)}]'" if point.extras else ""
+
+
+def missing(point: EntryPoint) -> tuple[str, ...]:
+    """Distributions that a plugin's extras ask for and that are not installed; nothing is imported."""
+    wanted = {name for line in distribution(_distribution(point)).requires or () for name in _asked_for(line, point.extras)}
+    return tuple(sorted(name for name in wanted if not _is_installed(name)))
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else "shiftwatch"
+
+
+def _asked_for(requirement: str, extras: list[str]) -> list[str]:
+    """The name in a line of a distribution's metadata ('asyncua>=1.1.8; extra == "opcua"'), if one of the extras asks for it."""
+    described, _, marker = requirement.partition(";")
+    name = re.match(r"[A-Za-z0-9._-]+", described)
+    asks = re.search(r"""extra\s*==\s*["']([^"']+)["']""", marker)
+    return [name[0]] if name and asks and asks[1] in extras else []
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _is_own(point: EntryPoint, module: str) -> bool:
+    """Whether a module that cannot be imported is the plugin's own, and not one that it depends on."""
+    return module.partition(".")[0] == point.module.partition(".")[0]
 
 
 @cache

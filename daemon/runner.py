@@ -12,7 +12,7 @@ from daemon import metrics
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.2
+POLL_S, AGENT_POLL_S = 0.2, 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """How long a stage that failed is left alone: twice as long after each further failure without a step between."""
 STUCK_AFTER_S = 60.0
@@ -37,9 +37,11 @@ class StageRunner:
     After an error the stage is thrown away and built again from what it saved: half a step is never continued.
     """
 
-    def __init__(self, name: str, build: Callable[[], Stage]) -> None:
+    def __init__(self, name: str, build: Callable[[], Stage], poll_s: float = POLL_S) -> None:
+        """`poll_s`: how long a step waits where there is nothing to do; records that come wake it."""
         self.name = name
         self._build = build
+        self._poll_s = poll_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._progress_s = time.monotonic()
@@ -83,7 +85,7 @@ class StageRunner:
 
     def _step(self, stage: Stage) -> None:
         started = time.perf_counter()
-        records = stage.step(POLL_S)
+        records = stage.step(self._poll_s)
         if records:
             metrics.STAGE_SECONDS.labels(stage=self.name).observe(time.perf_counter() - started)
             metrics.STAGE_RECORDS.labels(stage=self.name).inc(records)

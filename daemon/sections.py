@@ -11,6 +11,7 @@ from collectors.collector import Options
 from collectors.ramping import RampingRule
 from daemon.bus.kafka_options import KafkaOptions
 from daemon.bus.memory import MemoryOptions
+from daemon.bus.spool_options import SpoolOptions
 from daemon.secret_files import SecretError, read_secret
 
 Positive = Annotated[float, Field(gt=0)]
@@ -33,6 +34,24 @@ class BusSettings(Section):
     """memory: all stages in one process; kafka: any number of processes."""
     memory: MemoryOptions = MemoryOptions()
     kafka: KafkaOptions = KafkaOptions()
+
+
+class AgentSettings(Section):
+    """A node's own process: it collects, judges with cheap detectors, and keeps on disk what the broker does not take."""
+
+    enabled: bool = False
+    """Stages collect and detect only, over the Kafka bus by way of a spool; `[store]` is not used."""
+    node: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
+    """Stands for `{node}` in the names and places of sources; by default $SHIFTWATCH_NODE, else the first part of the host's name."""
+    spool: SpoolOptions = SpoolOptions()
+    state: Path = Path("agent.db")
+    """What the detectors have learned, a SQLite file; relative to the working directory (systemd: the StateDirectory)."""
+    save_every_s: Positive = 300.0
+    """How often that is written; what begins or ends a finding is written within a few seconds."""
+    heartbeat_s: Positive = 5.0
+    """How often a source says that it is alive; less than `correlation.max_wait_s` of the detect stage that reads it."""
+    summary_s: float = Field(default=60.0, ge=0)
+    """Length of the intervals that are summarised (least, mean, greatest, count) while the broker is away; 0: none."""
 
 
 class StoreSettings(Section):
@@ -139,8 +158,11 @@ class Mute(Section):
     """When a source is not judged: while a condition has (or has not) one of these values."""
 
     condition: str
+    """A channel of a source with the role `conditions`."""
     values: tuple[str, ...] = ()
+    """It is muted while the condition has one of these."""
     unless: tuple[str, ...] = ()
+    """Or: while it has none of these."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Mute:
@@ -176,16 +198,21 @@ class SourceSettings(Section):
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     collector: str
+    """What reads it: a name of `shiftwatch collect list`."""
     place: str = ""
     """Where its columns lie in the tree of places ("CMS/ECAL"); the experiment's root by default."""
     period_s: Positive = 10.0
+    """How often it is read; readings that arrive by themselves are aligned to this."""
     jitter_s: float = Field(default=0.0, ge=0)
+    """Each run begins by a random time of up to this earlier or later, so that many sources do not ask one server at once."""
     timeout_s: Positive = 30.0
     """A run that takes longer is reported; it never delays another source."""
     role: Literal["data", "conditions"] = "data"
+    """conditions: it says what the experiment does (run, beam, magnet), by which others are muted and references are chosen."""
     accumulation: Literal["interval", "since_start"] = "interval"
     """since_start: histograms are totals and are differenced into intervals. Counters always become rates."""
     stale_after_s: float = Field(default=0.0, ge=0)
+    """Event-driven sources: a reading that was not sent again for this long is stale (0: it holds until it changes)."""
     extremes: bool = False
     """Event-driven sources: also the minimum, the maximum and the number of updates of each interval."""
     silent_after_s: float = Field(default=0.0, ge=0)
@@ -199,6 +226,7 @@ class SourceSettings(Section):
     detectors: tuple[str, ...] = ()
     """Detectors that judge it, by name; none: it is collected only."""
     mute: tuple[Mute, ...] = ()
+    """While conditions have (or have not) these values, it is not judged."""
     ramping: tuple[RampingRule, ...] = ()
     """When readings ramp, so that they are not judged: by the bits or names of a status channel."""
     _options: Options = PrivateAttr(default_factory=Options)

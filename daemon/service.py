@@ -9,22 +9,40 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from daemon import metrics, plugins
 from daemon.bus.bus import Bus, BusError
 from daemon.notify.receiver import Receiver
-from daemon.pipeline import builders, check_secrets, check_stages, open_bus, open_clock
-from daemon.runner import STUCK_AFTER_S, StageRunner
+from daemon.pipeline import builders, check_secrets, check_stages, open_bus, open_clock, open_store
+from daemon.runner import AGENT_POLL_S, POLL_S, STUCK_AFTER_S, StageRunner
 from daemon.sections import ConfigurationError
 from daemon.settings import Settings, load
 from daemon.status import StatusTeller
-from daemon.store.store import Store
 from daemon.supervisor import Supervisor
 from daemon.version import VERSION
 from daemon.web.operations import OperationsServer
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Spooling(Protocol):
+    """An agent's bus."""
+
+    @property
+    def problem(self) -> str:
+        """Why it keeps what it has; empty where it delivers."""
+
+    def status(self) -> dict[str, Any]:
+        """What it holds."""
+
+
+class Closable(Protocol):
+    """A store, of which only this matters here."""
+
+    def close(self) -> None:
+        """Lets go."""
 
 
 class Service:
@@ -39,6 +57,7 @@ class Service:
         self._stop = threading.Event()
         self._reload = threading.Event()
         self._runners: list[StageRunner] = []
+        self._bus: Bus | None = None
         self._supervisor = Supervisor()
         self._started_s = time.time()
 
@@ -46,7 +65,8 @@ class Service:
         """Takes a configuration for the next time that stages are started. Raises ConfigurationError where it cannot be run."""
         names = check_stages(settings, self._asked)
         check_secrets(settings, names)
-        settings.store.resolve()
+        if not settings.agent.enabled:
+            settings.store.resolve()
         self._settings, self._names = settings, names
 
     def run(self) -> None:
@@ -74,9 +94,11 @@ class Service:
         """One configuration, from start to stop or reload."""
         self._reload.clear()
         settings = self._settings
-        store, bus = Store(settings.store.resolve()), open_bus(settings)
-        made = builders(settings, bus, store, open_clock(settings), self._console)
-        self._runners = [StageRunner(name, made[name]) for name in self._names]
+        store, bus = open_store(settings), open_bus(settings, self._names)
+        made = builders(settings, bus, store, open_clock(settings), self._console, self._names)
+        poll_s = AGENT_POLL_S if settings.agent.enabled else POLL_S
+        self._bus = bus
+        self._runners = [StageRunner(name, made[name], poll_s) for name in self._names]
         log.info(
             "started version=%s config=%s stages=%s sources=%s detectors=%s bus=%s store=%s http=%s",
             VERSION,
@@ -84,7 +106,7 @@ class Service:
             ",".join(self._names),
             ",".join(settings.source) or "-",
             ",".join(sorted({d for s in settings.source.values() for d in s.detectors})) or "-",
-            settings.bus.driver,
+            f"{settings.bus.driver} by way of {settings.agent.spool.folder}" if settings.agent.enabled else settings.bus.driver,
             store.name,
             server.url if server else "-",
         )
@@ -109,10 +131,15 @@ class Service:
 
     def _summary(self) -> str:
         """How the stages are, in a line for `systemctl status`."""
-        troubles = self._not_live() + [f"{r.name}: {r.error}" for r in self._runners if r.error]
+        troubles = self._not_live() + [f"{r.name}: {r.error}" for r in self._runners if r.error] + self._bus_troubles()
         return "; ".join(troubles) or f"running {', '.join(self._names)}"
 
-    def _wind_down(self, bus: Bus, store: Store) -> None:
+    def _bus_troubles(self) -> list[str]:
+        """What an agent's spool has to say; other buses have nothing."""
+        problem = self._bus.problem if isinstance(self._bus, Spooling) else ""
+        return [f"broker: {problem}"] if problem else []
+
+    def _wind_down(self, bus: Bus, store: Closable) -> None:
         ended = []
         for runner in self._runners:
             ended.append(runner.stop())
@@ -163,7 +190,13 @@ class Service:
         }
 
     def _stage_statuses(self) -> list[dict[str, Any]]:
-        return [_status(runner) for runner in self._runners]
+        spools: list[dict[str, Any]] = [_spool_status(self._bus)] if isinstance(self._bus, Spooling) else []
+        return [_status(runner) for runner in self._runners] + spools
+
+
+def _spool_status(bus: Spooling) -> dict[str, Any]:
+    """An agent's way to the broker, as if it were a stage: that is where people look."""
+    return {"stage": "spool", "state": "keeping" if bus.problem else "running", "error": bus.problem, "failures": 0} | bus.status()
 
 
 def _status(runner: StageRunner) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from pydantic import Field, ValidationError, field_validator
 
 from collectors.collector import Options
 from daemon import plugins
+from daemon.agent.node import for_node
 from daemon.optimizer.settings import OptimizerSettings
 from daemon.sections import (
+    AgentSettings,
     BusSettings,
     CausalitySettings,
     ClockSettings,
@@ -44,6 +46,7 @@ class Settings(Section):
     false_alarms_per_day: Positive = 1.0
     """Incidents opened for nothing that the operator accepts, over all sources."""
     bus: BusSettings = BusSettings()
+    agent: AgentSettings = AgentSettings()
     store: StoreSettings = StoreSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
@@ -98,7 +101,7 @@ def parse(text: str, origin: str = "configuration") -> Settings:
 def validate(document: Mapping[str, Any], origin: str = "configuration") -> Settings:
     """Checks a whole configuration, plugins' options included. Raises ConfigurationError."""
     try:
-        settings = Settings.model_validate(document)
+        settings = Settings.model_validate(for_node(document))
     except ValidationError as error:
         raise ConfigurationError("\n".join(_lines(origin, "", error))) from None
     problems: list[str] = []

@@ -9,6 +9,17 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_interpreted = False
+
+
+def interpret() -> None:
+    """From now on this process runs the loops as they are written: the compiler takes about 100 MB of memory.
+
+    A row of 1,000 channels then takes milliseconds: enough for a process that judges one every few seconds.
+    """
+    global _interpreted  # noqa: PLW0603 - of the process, as the compiler is
+    _interpreted = True
+
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """The function as machine code, made at the first call with arguments of a type.
@@ -30,6 +41,6 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        return machine_code()(*args, **kwargs)
+        return function(*args, **kwargs) if _interpreted else machine_code()(*args, **kwargs)
 
     return call

@@ -144,6 +144,14 @@ class Remembering(Protocol):
 
 
 @runtime_checkable
+class Habitual(Protocol):
+    """A rule that learns what is usual: rows in which the source is muted come to it with the quality MUTED."""
+
+    blind_while_muted: ClassVar[bool]
+    """True."""
+
+
+@runtime_checkable
 class Detector(Protocol):
     """A method that learns what is normal. Built as `Class(name, options)`; scoring is vectorised over the frame."""
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Array = NDArray[np.float64]
 
@@ -163,6 +162,8 @@ def _hot_surprise(model: Occupancy, counts: Array, judging: Judging) -> Array:
 
 def _neighbours(model: Occupancy, counts: Array, expected: Array) -> Array:
     """Median of observed over expected of the cells around each: where all are high, none is a hot channel."""
+    from scipy import ndimage  # noqa: PLC0415 - only where there are maps
+
     shape = (len(counts), *model.shape)
     ratio = np.divide(counts, expected, out=np.ones_like(counts), where=expected > 0)
     footprint = np.ones((1, *(3 for _ in model.shape)), dtype=bool)
@@ -183,6 +184,8 @@ def _cost_per_cell(model: Occupancy) -> float:
 
 def _label(low: NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], int]:
     """Numbers the connected regions of all rows, from 1; labels: shape (n, cells), 0 outside."""
+    from scipy import ndimage  # noqa: PLC0415
+
     structure = ndimage.generate_binary_structure(len(shape), 1)
     within_row = np.zeros((3, *structure.shape), dtype=bool)
     within_row[1] = structure

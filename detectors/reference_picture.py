@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from collectors.frame import Histogram
 from detectors.figure import HistogramFigure, MapFigure
@@ -22,6 +21,8 @@ MARKED_MOST = 200
 
 def pull_limit(bins: int) -> float:
     """The pull that one of so many normal bins exceeds, up or down, with CHANCE_OF_ANY."""
+    from scipy.special import ndtri  # noqa: PLC0415 - only where a picture is drawn
+
     return float(-ndtri(CHANCE_OF_ANY / (2 * max(1, bins))))
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from daemon.bus.bus import Bus, Record, Subscription, TopicPartition
 from daemon.bus.memory import MemoryBus
+from daemon.bus.spool import SpoolBus
+from daemon.bus.spool_options import SpoolOptions
 from daemon.bus.topics import Topic
 from tests.kafka_broker import fast_options
 
@@ -21,15 +24,33 @@ PATIENCE_S = 30.0
 Subscribe = Callable[..., Subscription]
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
-def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+class DeliveringSpoolBus(SpoolBus):
+    """An agent's bus whose `flush` waits for the broker and not only for the disk, as the contract's readers expect."""
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until all is delivered."""
+        super().flush(timeout_s)
+        assert self.wait_until_delivered(timeout_s)
+
+
+KINDS = ["memory", "spool-memory", pytest.param("kafka", marks=pytest.mark.kafka), pytest.param("spool-kafka", marks=pytest.mark.kafka)]
+
+
+@pytest.fixture(params=KINDS)
+def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bus]:
     """An empty bus of each kind, with the topics of TOPICS."""
-    if request.param == "memory":
-        made: Bus = MemoryBus(topics=TOPICS)
-    else:
+
+    options = fast_options(request.getfixturevalue("kafka")) if request.param.endswith("kafka") else None
+
+    def direct() -> Bus:
+        if options is None:
+            return MemoryBus(topics=TOPICS)
         from daemon.bus.kafka import KafkaBus  # noqa: PLC0415 - only where it is asked for
 
-        made = KafkaBus(fast_options(request.getfixturevalue("kafka")), TOPICS)
+        return KafkaBus(options, TOPICS)
+
+    spooled = request.param.startswith("spool")
+    made = DeliveringSpoolBus(SpoolOptions(folder=tmp_path / "spool", linger_s=0.01), direct, TOPICS) if spooled else direct()
     yield made
     made.close()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from collectors.collector import Origin
 from collectors.frame import Channel, Frame, Layout
-from daemon.collect.ingest import read_message
+from daemon.ingest_message import read_message
 from daemon.settings import parse
 
 README = Path(__file__).resolve().parents[1] / "README.md"

@@ -68,6 +68,10 @@ class TooLarge(BusError):  # noqa: N818 - reads as what it is where it is caught
     """A record beyond the limit. Nothing was published."""
 
 
+class Unacknowledged(BusError):  # noqa: N818
+    """What was published is on its way and not acknowledged in time. It may still be: flush again before publishing it again."""
+
+
 class NotAssigned(BusError):  # noqa: N818
     """A commit for partitions that the group has given to another member, or that were never assigned. Poll again."""
 
@@ -121,7 +125,7 @@ class Bus(Protocol):
     def flush(self, timeout_s: float) -> None:
         """Returns when all that was published so far is acknowledged.
 
-        Raises BusError after `timeout_s`, and where a record was given up since this thread flushed last: everything since
+        Raises Unacknowledged after `timeout_s`, and BusError where a record was given up since this thread flushed last: everything since
         then is in doubt and must be made again, from the committed offsets.
         """
 

@@ -63,3 +63,8 @@ class KafkaBus:
         if not self._closed:
             self._closed = True
             self._outbox.close()
+
+    def abandon(self) -> None:
+        """Ends at once, without delivering what is buffered: for one who keeps it and sends it again."""
+        self._closed = True
+        self._outbox.abandon()

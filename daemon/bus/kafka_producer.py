@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from daemon.bus.bus import BusError
+from daemon.bus.bus import BusError, Unacknowledged
 from daemon.bus.kafka_connection import connect, describe
 from daemon.bus.kafka_options import KafkaOptions
 
@@ -81,7 +82,7 @@ class Outbox:
                 remaining_s = deadline - time.monotonic()
                 if remaining_s <= 0:
                     waiting = sum(1 for number in self._waiting if number <= upto)
-                    raise BusError(f"{waiting} records not acknowledged by Kafka at {self._options.servers} within {timeout_s:g} s")
+                    raise Unacknowledged(f"{waiting} records not acknowledged by Kafka at {self._options.servers} within {timeout_s:g} s")
                 self._changed.wait(remaining_s)
             since, self._flushed.upto = getattr(self._flushed, "upto", self._reported), upto
             if since < self._failed <= upto:
@@ -104,6 +105,15 @@ class Outbox:
             if self._waiting or self._failed > getattr(self._flushed, "upto", self._reported):
                 left = f"{len(self._waiting)} records not acknowledged" if self._waiting else self._failure
                 raise BusError(f"closing the connection to Kafka at {self._options.servers}: {left}")
+
+    def abandon(self) -> None:
+        """Ends at once; what was not acknowledged may or may not arrive."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._producer._sender.force_close()
+        with suppress(KafkaError):
+            self._producer.close(timeout=1.0)
 
     def _reserve(self, topic: str, size: int) -> int:
         deadline = time.monotonic() + self._options.delivery_timeout_s

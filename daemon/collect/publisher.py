@@ -20,12 +20,14 @@ class Publisher:
     Not safe for use by several threads at once, except that heartbeats may come from another one.
     """
 
-    def __init__(self, bus: Bus, source: str, topic: str, epoch: int, now_ns: Callable[[], int]) -> None:
+    def __init__(self, bus: Bus, source: str, topic: str, epoch: int, now_ns: Callable[[], int], judged: tuple[str, ...] = ()) -> None:
+        """`judged`: the detectors that judge in this process; those elsewhere leave it to them."""
         self._bus = bus
         self._source = source
         self._topic = topic
         self._epoch = epoch
         self._now_ns = now_ns
+        self._judged = judged
         self._splitter = Splitter()
         self._sequence: dict[str, int] = {source: 0}
         self._published: set[str] = set()
@@ -80,5 +82,5 @@ class Publisher:
         with self._lock:
             sequence = self._sequence.get(stream, 0)
             self._sequence[stream] = sequence + 1
-            block = Block(Identity(stream, self._epoch, sequence), frame, complete_ns, problem, self._newest_ns)
+            block = Block(Identity(stream, self._epoch, sequence), frame, complete_ns, problem, self._newest_ns, self._judged)
             self._bus.publish(self._topic, stream, encode(block))

@@ -23,6 +23,8 @@ from daemon.settings import Settings
 
 log = logging.getLogger(__name__)
 
+UPKEEP = "upkeep"
+"""What the framework itself watches, as its findings name it."""
 HEARTBEAT_S = 1.0
 """Wall seconds between heartbeats."""
 LAST_TURN_S = 8.0
@@ -36,17 +38,20 @@ class CollectStage:
 
     name = "collect"
 
-    def __init__(self, settings: Settings, bus: Bus, clock: Clock) -> None:
+    def __init__(self, settings: Settings, bus: Bus, clock: Clock, *, judges: bool = False) -> None:
+        """`judges`: an agent that judges its sources itself; its blocks say so."""
         self._bus = bus
         self._clock = clock
         self._sources: list[Source] = []
         self._started = False
         epoch = clock.now_ns()
         publishers: dict[str, Publisher] = {}
+        self._heartbeat_s = settings.agent.heartbeat_s if settings.agent.enabled else HEARTBEAT_S
         with ExitStack() as opened:  # what was opened is closed where the rest cannot be
             for name, section in settings.source.items():
                 topic = "conditions" if section.role == "conditions" else "frames"
-                publishers[name] = Publisher(bus, name, topic, epoch, clock.now_ns)
+                judged = (UPKEEP, *section.detectors) if judges else ()
+                publishers[name] = Publisher(bus, name, topic, epoch, clock.now_ns, judged)
                 source = open_source(name, settings, publishers[name], clock)
                 opened.callback(source.close)
                 self._sources.append(source)
@@ -89,7 +94,7 @@ class CollectStage:
 
     def _schedule(self, source: Source) -> None:
         period_s = source.settings.period_s / self._clock.speed
-        beat = IntervalTrigger(seconds=min(HEARTBEAT_S, max(period_s, 0.1)), timezone=UTC)
+        beat = IntervalTrigger(seconds=min(self._heartbeat_s, max(period_s, 0.1)), timezone=UTC)
         if source.settings.collector == "pushed":
             self._scheduler.add_job(self._beat_if_heard, beat, args=[source], id=f"{source.name}{_BEAT}")
             return

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.collector import CollectError
 from daemon.bus.bus import BusError
 from daemon.plugins import PluginError
 from daemon.secret_files import SecretError
 from daemon.sections import ConfigurationError
-from daemon.store.engine import StoreError, one_line
+from daemon.store.state import StoreError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,10 +55,18 @@ def reported(function: Callable[P, R]) -> Callable[P, R]:
             raise Failure(str(error), MISUSED) from None
         except (BusError, CollectError, PluginError, SecretError, StoreError, OSError) as error:
             raise Failure(" ".join(str(error).split())) from None
-        except SQLAlchemyError as error:
-            raise Failure(f"database: {one_line(error)}") from None
+        except Exception as error:
+            if not _is_of_database(error):
+                raise
+            raise Failure(f"database: {' '.join(str(error).split(chr(10))[0].split())[:300]}") from None
 
     return wrapped
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Whether SQLAlchemy raised it; a process that never imported it (an agent) need not do so for that."""
+    sqlalchemy = sys.modules.get("sqlalchemy.exc")
+    return sqlalchemy is not None and isinstance(error, sqlalchemy.SQLAlchemyError)
 
 
 def print_json(value: object) -> None:

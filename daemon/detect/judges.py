@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from collectors.frame import Frame
+from collectors.frame import Frame, Quality
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
@@ -20,7 +20,7 @@ from daemon.settings import Settings, detector_settings
 from detectors.calibration import Calibration
 from detectors.episodes import Episode, Episodes
 from detectors.figure import Figure
-from detectors.finding import Certainty, Detector, Evidence, Remembering, Rule
+from detectors.finding import Certainty, Detector, Evidence, Habitual, Remembering, Rule
 
 
 class RuleJudge:
@@ -34,6 +34,8 @@ class RuleJudge:
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], recent: Recent) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
+        if isinstance(self._rule, Habitual) and muted.any():
+            frame = _muted(frame, muted)
         breaches = self._rule.judge(frame)
         judged = breaches.judged & ~muted[:, None]
         bad = breaches.holds & judged
@@ -151,6 +153,11 @@ class DetectorJudge:
             score = np.log10(np.maximum(surprise[-1][judged], 1e-300)) / np.log10(alpha[judged])
             metrics.SCORE.labels(source=self._source, detector=self.name).set(float(score.max()))
         metrics.MODEL_AGE.labels(source=self._source, detector=self.name).set(self._learner.fitted_ns / 1e9)
+
+
+def _muted(frame: Frame, muted: NDArray[np.bool_]) -> Frame:
+    quality = np.zeros(frame.values.shape, dtype=np.uint8) if frame.quality is None else frame.quality
+    return replace(frame, quality=np.where(muted[:, None], np.uint8(Quality.MUTED), quality))
 
 
 def _pictured(recent: Recent, method: object, frame: Frame, episode: Episode) -> Figure | None:

@@ -25,7 +25,7 @@ from daemon.detect.watch import StreamWatch
 from daemon.messages import DeadLetter, Progress
 from daemon.settings import Settings
 from daemon.store.packing import pack, unpack
-from daemon.store.store import Fenced, Lease, Store
+from daemon.store.state import Fenced, Lease, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,14 @@ class DetectStage:
 
     name = "detect"
 
-    def __init__(self, settings: Settings, bus: Bus, store: Store, *, wait_for_conditions: bool = False) -> None:
+    def __init__(self, settings: Settings, bus: Bus, store: StateStore, *, wait_for_conditions: bool = False) -> None:
         self._settings = settings
         self._bus = bus
         self._store = store
         self._owner = f"{socket.gethostname()}/{os.getpid()}"
-        self._bus_outlives_us = settings.bus.driver != "memory"
+        self._agent = settings.agent.enabled
+        self._save_every_s = settings.agent.save_every_s if self._agent else SAVE_EVERY_S
+        self._bus_outlives_us = settings.bus.driver != "memory" and not self._agent  # an agent reads what it collects itself
         self._hold_s = float("inf") if wait_for_conditions else HOLD_S
         self._layouts: dict[str, Layout] = {}
         self._conditions = ConditionHistory()
@@ -93,7 +95,7 @@ class DetectStage:
         if not records and not references and not judged and holding:
             time.sleep(min(timeout_s, 0.01))  # what is held waits for another topic
         self._unsaved += judged
-        if time.monotonic() - self._saved_s > SAVE_EVERY_S or self._unsaved >= SAVE_EVERY_BLOCKS:
+        if time.monotonic() - self._saved_s > self._save_every_s or self._unsaved >= SAVE_EVERY_BLOCKS:
             self.save()
         return len(records) + len(references) + judged
 
@@ -184,7 +186,7 @@ class DetectStage:
         stream = block.identity.stream
         watch = self._watches[partition].get(stream)
         if watch is None:
-            watch = self._watches[partition][stream] = StreamWatch(stream, self._settings)
+            watch = self._watches[partition][stream] = self._new_watch(stream)
         try:
             reports = watch.judge(block, self._conditions)
         except Exception as error:
@@ -195,7 +197,10 @@ class DetectStage:
             self._unsaved = SAVE_EVERY_BLOCKS  # a new process could not read again what led to them
         for report in reports:
             self._bus.publish("findings", stream, messages.encode(report))
-        self._bus.publish("findings", stream, messages.encode(Progress(stream, watch.progress_ns)))
+        self._bus.publish("findings", stream, messages.encode(Progress(watch.reported_as, watch.progress_ns)))
+
+    def _new_watch(self, stream: str) -> StreamWatch:
+        return StreamWatch(stream, self._settings, "agent" if self._agent else "")
 
     def _refuse(self, record: Record, error: WireError) -> None:
         subject = f"{record.topic} {record.partition}/{record.offset} key {record.key!r}"
@@ -226,7 +231,7 @@ class DetectStage:
             if saved is None:
                 continue
             for stream, state in unpack(saved.state).items():
-                watch = StreamWatch(stream, self._settings)
+                watch = self._new_watch(stream)
                 watch.restore(state)
                 self._watches[tp.partition][stream] = watch
             if self._bus_outlives_us:  # else they are of another process's bus; what is read again is recognised

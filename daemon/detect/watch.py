@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from collectors.conditions import ConditionHistory
 from collectors.frame import Frame, Kind, Layout, Updates
-from collectors.wire import END_OF_STREAM_NS, Block
+from collectors.wire import END_OF_STREAM_NS, JUDGED_ALL, Block
 from daemon import metrics
 from daemon.conditions import in_words
 from daemon.detect.findings import Event, FindingBook
@@ -35,8 +35,12 @@ class StreamWatch:
     older than that: reports of a stream rise in time.
     """
 
-    def __init__(self, stream: str, settings: Settings) -> None:
+    def __init__(self, stream: str, settings: Settings, place: str = "") -> None:
+        """`place`: where it judges ("agent"), where not in the detect stage that has all streams: its reports are told apart by it."""
         self.stream = stream
+        self.reported_as = f"{stream}@{place}" if place else stream
+        self._agent = bool(place)
+        self._judged_elsewhere: tuple[str, ...] = ()
         self.source = stream.split("#", maxsplit=1)[0]
         self._section = settings.source.get(self.source)
         place = self._section.place if self._section is not None and self._section.place else settings.experiment
@@ -60,7 +64,7 @@ class StreamWatch:
         if self._is_repeat(block):
             metrics.REPEATED_BLOCKS.labels(source=self.source).inc()
             return []
-        reports = self._end_orphans(block.complete_ns)
+        reports = self._end_orphans(block.complete_ns) + self._leave_to_others(block)
         if isinstance(block.content, Updates):
             log.warning("updates cannot be judged, align them first source=%s", self.source)
         elif block.content is not None and len(block.content):
@@ -153,16 +157,17 @@ class StreamWatch:
 
     def _judge_rows(self, on_time: Frame, conditions: ConditionHistory) -> list[FindingReport]:
         self._layout = on_time.layout
-        self._upkeep.see(on_time.layout, int(on_time.time_ns[-1]))
+        if self._is_ours(self._upkeep.name):
+            self._upkeep.see(on_time.layout, int(on_time.time_ns[-1]))
         self._recent.take(on_time)
         muted = self._muted(on_time, conditions)
         broken = np.zeros(len(on_time), dtype=bool)
         events = []
-        for rule in self._rules:
+        for rule in filter(lambda judge: self._is_ours(judge.name), self._rules):
             said, bad_rows = rule.judge(on_time, muted, self._recent)
             broken |= bad_rows
             events += said
-        for detector in self._detectors:
+        for detector in filter(lambda judge: self._is_ours(judge.name), self._detectors):
             events += detector.judge(on_time, muted, broken, self._recent)
         return [self._told(event, conditions) for event in events]
 
@@ -202,6 +207,8 @@ class StreamWatch:
 
     def _keep_up(self, block: Block, conditions: ConditionHistory) -> list[FindingReport]:
         """Silence and the clock are those of the whole source, so only its own stream tells of them, not those of its parts."""
+        if not self._is_ours(self._upkeep.name):
+            return []
         at_ns = max(block.complete_ns, self.progress_ns)  # rows that come late do not turn the clock back
         is_part = "#" in self.stream
         heard_ns = at_ns if is_part else max(self._last_row_ns, block.newest_ns)
@@ -217,8 +224,24 @@ class StreamWatch:
         ended = self._book.end_others({self._upkeep.name, *(judge.name for judge in self._judges())}, at_ns)
         return [self._report(at_ns, finding) for finding in ended]
 
+    def _is_ours(self, judge: str) -> bool:
+        """Whether it judges here; an agent may have done so where the block comes from."""
+        return self._agent or not (judge in self._judged_elsewhere or JUDGED_ALL[0] in self._judged_elsewhere)
+
+    def _leave_to_others(self, block: Block) -> list[FindingReport]:
+        """Ends what was found here by judges that judge elsewhere from this block on: nobody else would."""
+        if block.judged == self._judged_elsewhere or self._agent:
+            return []
+        self._judged_elsewhere = block.judged
+        at_ns = min(block.complete_ns, END_OF_STREAM_NS - 1)
+        for judge in self._judges():
+            if not self._is_ours(judge.name):
+                judge.interrupt(at_ns)
+        ours = {name for name in (self._upkeep.name, *(judge.name for judge in self._judges())) if self._is_ours(name)}
+        return [self._report(at_ns, finding) for finding in self._book.end_others(ours, at_ns)]
+
     def _report(self, at_ns: int, finding: Finding) -> FindingReport:
-        return FindingReport(self.stream, max(at_ns, self.progress_ns + 1), finding)
+        return FindingReport(self.reported_as, max(at_ns, self.progress_ns + 1), finding)
 
 
 def _mutes(mute: Mute, time_ns: NDArray[np.int64], conditions: ConditionHistory) -> NDArray[np.bool_]:

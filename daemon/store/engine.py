@@ -9,14 +9,14 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from daemon.store.state import StoreError
+
+__all__ = ["BUSY_TIMEOUT_S", "READING", "StoreError", "one_line", "open_engine", "parsed_url", "without_password"]
+
 BUSY_TIMEOUT_S = 20
 """How long a writer waits for another one (SQLite)."""
 READING = {"shiftwatch_reading": True}
 """Execution options of a connection that only reads."""
-
-
-class StoreError(Exception):
-    """The database cannot be used; the message names it without its password."""
 
 
 def parsed_url(url: str) -> URL:

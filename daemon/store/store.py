@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from types import ModuleType
 
@@ -15,8 +14,11 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from daemon.records import Incident, IncidentState, Label, LabelKind, Plan, PlanState
 from daemon.store import schema
-from daemon.store.engine import READING, StoreError, one_line, open_engine, parsed_url, without_password
+from daemon.store.engine import READING, one_line, open_engine, parsed_url, without_password
 from daemon.store.packing import read_incident, read_plan, write_incident, write_plan
+from daemon.store.state import Fenced, Lease, SavedState, StoreError
+
+__all__ = ["Fenced", "Lease", "SavedState", "Store", "StoreError"]
 
 MAX_WHO_CHARACTERS = 200
 MAX_LABEL_KEY_CHARACTERS = 64
@@ -26,27 +28,6 @@ NUL = "\0"
 """The one character that PostgreSQL has not."""
 _TABLES_LOCK = 0x73776174
 """Any number that nothing else in the database locks."""
-
-
-class Fenced(StoreError):  # noqa: N818 - what happened to the writer
-    """Another process has taken over; this one must not write any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to write for a stage and partition, until somebody takes a later one."""
-
-    name: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class SavedState:
-    """A stage's state and the next offset to read of each "topic/partition" that it reflects."""
-
-    state: bytes
-    offsets: Mapping[str, int]
-    saved_ns: int
 
 
 class Store:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from daemon.bus.bus import BusError
 from daemon.store.engine import StoreError
 from daemon.version import VERSION
-from daemon.web import api, events, pages, posting
+from daemon.web import api, events, ingest, pages, posting
 from daemon.web.guard import Guard, allowed_hosts
 from daemon.web.site import Site
 from detectors.figure import FigureError
@@ -34,12 +34,14 @@ TITLES = {
 def create_app(site: Site) -> FastAPI:
     """The page and its JSON interface."""
     app = FastAPI(title="shiftwatch", version=VERSION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
-    for router in (pages.routes(site), posting.routes(site), api.routes(site), events.routes(site)):
+    for router in (pages.routes(site), posting.routes(site), ingest.routes(site), api.routes(site), events.routes(site)):
         app.include_router(router)
     _add_files(app, site)
     _add_errors(app, site)
     web = site.settings.web
-    app.add_middleware(Guard, hosts=allowed_hosts(web.host, web.public_url), public=urlsplit(web.public_url).netloc)
+    app.add_middleware(
+        Guard, hosts=allowed_hosts(web.host, web.public_url), public=urlsplit(web.public_url).netloc, by_token=frozenset({ingest.PATH})
+    )
     return app
 
 
@@ -56,7 +58,7 @@ def _add_files(app: FastAPI, site: Site) -> None:
 
 def _add_errors(app: FastAPI, site: Site) -> None:
     def answer(request: Request, status: int, sentence: str) -> Response:
-        if request.url.path.startswith("/api/"):
+        if request.url.path.startswith("/api/") or request.url.path == ingest.PATH:
             return JSONResponse({"error": sentence}, status)
         return site.show(request, "error.html", status, title=TITLES.get(status, f"Error {status}"), sentence=sentence)
 

@@ -55,15 +55,18 @@ def host_of(authority: str) -> str:
         return ""
 
 
-def refusal(method: str, headers: Mapping[str, str], hosts: frozenset[str] | None, public: str) -> tuple[int, str] | None:
+def refusal(
+    method: str, headers: Mapping[str, str], hosts: frozenset[str] | None, public: str, *, by_token: bool = False
+) -> tuple[int, str] | None:
     """Why a request is not answered: status and sentence; None where it is.
 
     hosts: names under which it may be asked for, None for any. public: "host:port" of the address that people use, "" for none.
+    by_token: the address asks for a token in a header, which no other page can make a browser send, so that the origin does not matter.
     """
     asked = headers.get("host", "")
     if hosts is not None and host_of(asked) not in hosts:
         return 421, f"this page is not served under the name {host_of(asked)[:100]!r}; set web.public_url if it should be"
-    if method in SAFE_METHODS:
+    if method in SAFE_METHODS or by_token:
         return None
     if not _same_origin(headers, asked, public):
         return 403, "a form is taken only from this page itself: the request has no origin, or another one"
@@ -88,8 +91,10 @@ def _same_origin(headers: Mapping[str, str], asked: str, public: str) -> bool:
 class Guard:
     """ASGI middleware: refuses what `refusal` says and bodies that are too large, and sets the headers of every answer."""
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, public: str) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str] | None, public: str, by_token: frozenset[str] = frozenset()) -> None:
+        """`by_token`: paths that ask for a token in a header and bound their bodies themselves."""
         self._app = app
+        self._by_token = by_token
         self._hosts = hosts
         self._public = public
 
@@ -99,15 +104,16 @@ class Guard:
             return
         sender = _with_headers(send)
         headers = Headers(scope=scope)
-        refused = refusal(scope["method"], headers, self._hosts, self._public)
-        if refused is None and int(_digits(headers.get("content-length", "0"))) > MAX_BODY_BYTES:
+        by_token = scope["path"] in self._by_token
+        refused = refusal(scope["method"], headers, self._hosts, self._public, by_token=by_token)
+        if refused is None and not by_token and int(_digits(headers.get("content-length", "0"))) > MAX_BODY_BYTES:
             refused = 413, f"more than {MAX_BODY_BYTES} bytes"
         if refused is not None:
             status, sentence = refused
             log.warning("request refused method=%s status=%d reason=%r", scope["method"], status, sentence)
             await PlainTextResponse(f"{sentence}\n", status)(scope, receive, sender)
             return
-        await self._app(scope, _bounded(receive), sender)
+        await self._app(scope, receive if by_token else _bounded(receive), sender)
 
 
 def _digits(text: str) -> str:

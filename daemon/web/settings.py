@@ -22,3 +22,7 @@ class WebSettings(Options):
     """Where it is given, labels need this token."""
     user_header: str = ""
     """Header in which a proxy hands over who has logged in ("X-Forwarded-User")."""
+    ingest_token_file: Path | None = None
+    """Where it is given, POST /ingest takes readings from whoever shows this token (collectors/README.md)."""
+    ingest_max_bytes: int = Field(default=8_000_000, ge=1000)
+    """Largest body of such a request, with all of its messages."""

@@ -17,6 +17,7 @@ from daemon.store.store import Store
 from daemon.web.labelling import Admission, Desk
 from daemon.web.live import LiveView
 from daemon.web.pictures import Pictures
+from daemon.web.pushing import Intake
 from daemon.web.rendering import Renderer, StaticFile
 from daemon.web.views.head import Head, head
 from daemon.web.words import Times
@@ -35,6 +36,8 @@ class Site:
     renderer: Renderer
     static: dict[str, StaticFile]
     now_ns: Callable[[], int]
+    intake: Intake
+    ingest_token: str = field(default="", repr=False)
     closing: threading.Event = field(default_factory=threading.Event)
     boot: str = field(default_factory=lambda: secrets.token_hex(4))
 

@@ -18,6 +18,7 @@ from daemon.web.guard import is_loopback
 from daemon.web.labelling import Admission, Desk
 from daemon.web.live import TOPICS, LiveView
 from daemon.web.pictures import Pictures
+from daemon.web.pushing import Intake
 from daemon.web.rendering import Renderer, static_files
 from daemon.web.server import PageServer
 from daemon.web.site import Site
@@ -38,9 +39,10 @@ class WebStage:
     name = "web"
 
     def __init__(self, settings: Settings, bus: Bus, store: Store, clock: Clock) -> None:
-        """Raises SecretError where the token cannot be read."""
+        """Raises SecretError where a token cannot be read."""
         web = settings.web
         token = read_secret(web.token_file, "web.token_file") if web.token_file is not None else ""
+        ingest_token = read_secret(web.ingest_token_file, "web.ingest_token_file") if web.ingest_token_file is not None else ""
         self._settings = settings
         self._bus = bus
         self._live = LiveView(settings.conditions, clock.now_ns)
@@ -56,6 +58,8 @@ class WebStage:
             renderer=Renderer(static),
             static=static,
             now_ns=clock.now_ns,
+            intake=Intake(bus, clock.now_ns),
+            ingest_token=ingest_token,
         )
         self._server: PageServer | None = None
         self._present: Subscription | None = None
@@ -94,6 +98,7 @@ class WebStage:
             if self._server is not None:
                 self._server.close()
         finally:
+            self.site.intake.close()
             self._leave()
 
     def _serve(self) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+
+from tests.collectors.told_server import ToldServer, free_port
 
 SERVER = """
 import asyncio, json, sys, threading
@@ -47,17 +44,13 @@ run(crate.pvdb, interfaces=["127.0.0.1"], startup_hook=obey)
 """
 
 
-class Server:
+class Server(ToldServer):
     """A Channel Access server of its own, at a port of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._script = folder / "server.py"
-        self._script.write_text(SERVER)
-        self._process: subprocess.Popen[str] | None = None
+    script = SERVER
 
-    def start(self) -> Self:
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
         settings = {
             "EPICS_CA_SERVER_PORT": str(self.port),
             "EPICS_CAS_SERVER_PORT": str(self.port),
@@ -65,36 +58,8 @@ class Server:
             "EPICS_CAS_BEACON_ADDR_LIST": "127.0.0.1",
             "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, str(self._script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # it complains that nobody wants its beacons
-            text=True,
-            env={**os.environ, **settings},
-        )
-        self._expect("ready")
-        return self
+        super().__init__(folder, **settings)
 
     def put(self, name: str, value: Any = None, severity: int | None = None) -> None:
         order = {"name": name, "value": value, "severity": severity}
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({k: v for k, v in order.items() if v is not None}) + "\n")
-        self._process.stdin.flush()
-        self._expect("done")
-
-    @property
-    def is_running(self) -> bool:
-        return self._process is not None
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _expect(self, word: str) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline().strip() == word
+        self.tell(**{key: what for key, what in order.items() if what is not None})

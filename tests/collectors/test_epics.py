@@ -8,17 +8,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import caproto
 import numpy as np
 import pytest
 
-from collectors.collector import Collected, CollectError, Origin, Rejected
+from collectors.collector import CollectError, Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
 from collectors.frame import Channel, Kind, Quality, Updates
 from collectors.monitored import Severity
 from tests.collectors.epics_server import Server
+from tests.collectors.monitoring import last, turn_for, updates_of, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -53,42 +55,6 @@ def connect(server: Server) -> Iterator[Callable[..., EpicsCollector]]:
         collector.close()
         collector.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name in ("selector", "search", "command", "retry")]
-
-
-def updates_of(collected: Any) -> Updates:
-    items: list[Collected] = list(collected)
-    (updates,) = (item for item in items if isinstance(item, Updates))
-    return updates
-
-
-def last(updates: Updates, name: str) -> tuple[float, Quality] | None:
-    """Value and quality of the newest update of a channel."""
-    found = np.flatnonzero(updates.column == updates.layout.position(name))
-    return (float(updates.value[found[-1]]), Quality(int(updates.quality[found[-1]]))) if len(found) else None
-
-
-def wait_for(collector: EpicsCollector, name: str, is_there: Callable[[tuple[float, Quality]], bool], timeout_s: float = 60) -> Updates:
-    """Turns until a channel has the update that is waited for."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            updates = updates_of(collector.collect())
-        except CollectError:
-            time.sleep(0.05)
-            continue
-        found = last(updates, name)
-        if found is not None and is_there(found):
-            return updates
-        time.sleep(0.05)
-    raise AssertionError(f"no such update of {name}")
-
-
-def turn_for(collector: EpicsCollector, seconds: float) -> None:
-    """Turns for some time, whatever they give."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        list(collector.collect())
-        time.sleep(0.02)
 
 
 def test_values_units_states_and_limits_come_from_the_server(connect: Callable[..., EpicsCollector]) -> None:
@@ -129,6 +95,34 @@ def test_invalid_severity_makes_the_value_invalid_and_others_do_not(server: Serv
     assert wait_for(collector, "HV:00:IMon", lambda found: found[1] is Quality.INVALID)
     server.put("HV:00:IMon", severity=Severity.MAJOR)
     assert wait_for(collector, "HV:00:IMon", lambda found: found[1] is Quality.GOOD)
+
+
+def test_the_alarm_that_the_ioc_raises_is_a_state_of_its_own(server: Server, connect: Callable[..., EpicsCollector]) -> None:
+    collector = connect("HV:00:IMon", severity=True, limits=True)
+    updates = updates_of(collector.collect())
+    assert updates.layout.columns[-1] == Channel(
+        "HV:00:IMon.SEVR", "HV:00:IMon SEVR", "", Kind.STATE, "CMS/HV", ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
+    )
+    assert last(updates, "HV:00:IMon.SEVR") == (0, Quality.GOOD)
+    server.put("HV:00:IMon", severity=Severity.MINOR)
+    updates = wait_for(collector, "HV:00:IMon.SEVR", lambda found: found == (1, Quality.GOOD))
+    assert last(updates, "HV:00:IMon") == (2.5, Quality.GOOD)
+    server.put("HV:00:IMon", severity=Severity.INVALID)
+    updates = wait_for(collector, "HV:00:IMon.SEVR", lambda found: found == (3, Quality.GOOD))
+    assert last(updates, "HV:00:IMon") == (2.5, Quality.INVALID)
+
+
+def test_a_list_may_call_a_variable_by_names_of_its_own(connect: Callable[..., EpicsCollector], tmp_path: Path) -> None:
+    listed = tmp_path / "channels.csv"
+    listed.write_text("name,address,place,hihi\nvolts,HV:00:VMon,A,7\nagain,HV:00:VMon,B,\n")
+    updates = updates_of(connect(channels_file=str(listed), limits=True).collect())
+    assert [last(updates, name) for name in ("volts", "again", "volts.HIHI")] == [
+        (1400, Quality.GOOD),
+        (1400, Quality.GOOD),
+        (7, Quality.GOOD),
+    ]
+    assert [column.place for column in updates.layout.columns[:2]] == ["CMS/HV/A", "CMS/HV/B"]
+    assert updates.layout.column("again") == Channel("again", "again", "V", place="CMS/HV/B")
 
 
 def test_a_killed_server_is_a_disconnection_and_its_return_a_connection(server: Server, connect: Callable[..., EpicsCollector]) -> None:

@@ -23,7 +23,7 @@ def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path)
     headed.write_text("name,unit,place,states,kind\nA,kV,D1,,\nS,,,OFF|ON,\n")
     bare.write_text("1,HV of D1U,D1U_V,double,1,kV,-1.41,-1.405,-1.395,-1.39,3,1\n")
     options = EpicsOptions(channels_file=headed, channels=("A", "B"))
-    layout = EpicsCollector(Origin("hv", "E1039", lambda: 0), options)._layout
+    layout = EpicsCollector(Origin("hv", "E1039", lambda: 0), options)._frames.layout
     assert layout.columns == (
         Channel("A", "A", "kV", Kind.GAUGE, "E1039/D1"),
         Channel("S", "S", "", Kind.STATE, "E1039", ("OFF", "ON")),

@@ -62,6 +62,7 @@ def test_all_disks_are_one_snapshot_at_the_time_of_the_newest_report(tmp_path: P
         "B2/failed_attributes": ("1", Kind.GAUGE),
         "B2/exit_status": ("", Kind.BITS),
         "B2/power_mode": ("", Kind.STATE),
+        "B2/presence": ("", Kind.STATE),
     }
 
 
@@ -84,7 +85,7 @@ def test_unchanged_reports_give_nothing(tmp_path: Path) -> None:
     assert not list(source.collect())
 
 
-def test_sleeping_disk_is_stale_and_a_lost_one_disconnected(tmp_path: Path) -> None:
+def test_sleeping_disk_is_muted_and_a_lost_one_disconnected(tmp_path: Path) -> None:
     source = collector(files=str(tmp_path / "*.json"))
     for name, serial in (("a", "A1"), ("b", "B2"), ("c", "C3"), ("d", "D4")):
         save(tmp_path / f"{name}.json", ata(serial))
@@ -93,15 +94,43 @@ def test_sleeping_disk_is_stale_and_a_lost_one_disconnected(tmp_path: Path) -> N
     save(tmp_path / "b.json", {"smartctl": {"exit_status": 2, "messages": [{"string": "Smartctl open device: /dev/sdb failed"}]}})
     (tmp_path / "c.json").unlink()
     (after,), rejected = split(source.collect())
-    assert after.layout is before.layout
+    lost = {column.name for column in before.layout.columns} - {column.name for column in after.layout.columns}
+    assert lost == {"B2/presence", "C3/presence"}
+    assert after.time_ns[0] > before.time_ns[0]
     assert rejected == [f"{tmp_path / 'b.json'}: Smartctl open device: /dev/sdb failed"]
     assert [quality(after, f"{serial}/temperature") for serial in ("A1", "B2", "C3", "D4")] == [
-        Quality.STALE,
+        Quality.MUTED,
         Quality.DISCONNECTED,
         Quality.DISCONNECTED,
         Quality.GOOD,
     ]
-    assert (value(after, "A1/power_mode"), quality(after, "A1/power_mode")) == (2, Quality.GOOD)
+    for name, code in (("A1/power_mode", 2), ("A1/presence", 1), ("D4/presence", 0)):
+        assert (value(after, name), quality(after, name)) == (code, Quality.GOOD)
+
+
+def test_report_that_cannot_be_read_for_once_is_not_a_disk_that_has_gone(tmp_path: Path) -> None:
+    source = collector(files=str(tmp_path / "*.json"))
+    save(tmp_path / "a.json", ata("A1"))
+    (before,), _ = split(source.collect())
+    save(tmp_path / "a.json", '{"smartctl": {"exit_st')
+    (after,), rejected = split(source.collect())
+    assert len(rejected) == 1
+    assert after.layout is before.layout
+    assert (value(after, "A1/presence"), quality(after, "A1/temperature")) == (2, Quality.DISCONNECTED)
+
+
+def test_every_snapshot_is_later_than_the_one_before(tmp_path: Path) -> None:
+    source = collector(files=str(tmp_path / "*.json"))
+    save(tmp_path / "a.json", ata("A1"))
+    times = [frame.time_ns[0] for frame in split(source.collect())[0]]
+    for report in (ata("A1"), ata("A1", local_time={"time_t": TIME_S - 50}), standby()):
+        save(tmp_path / "a.json", report)
+        times += [frame.time_ns[0] for frame in split(source.collect())[0]]
+    save(tmp_path / "b.json", "{}")
+    (tmp_path / "a.json").unlink()
+    times += [frame.time_ns[0] for frame in split(source.collect())[0]]
+    assert len(times) == 5
+    assert (np.diff(times) > 0).all()
 
 
 def test_report_that_was_not_renewed_is_stale(tmp_path: Path) -> None:
@@ -109,6 +138,7 @@ def test_report_that_was_not_renewed_is_stale(tmp_path: Path) -> None:
     save(tmp_path / "b.json", ata("B2"))
     (frame,), _ = split(collector(files=str(tmp_path / "*.json")).collect())
     assert (quality(frame, "A1/temperature"), quality(frame, "B2/temperature")) == (Quality.STALE, Quality.GOOD)
+    assert "A1/presence" not in frame.layout
 
 
 def test_what_cannot_be_true_is_rejected_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -126,8 +156,8 @@ def test_what_cannot_be_true_is_rejected_and_the_rest_goes_on(tmp_path: Path) ->
     assert [line.partition(": ")[2] for line in rejected] == [
         "A1/smart_status: 'no' is not a count",
         "A1/temperature: 1000 is no temperature",
-        "A1/reallocated_sectors: {'value': 'many', 'string': 'many'} is not a count",
-        "A1/pending_sectors: {'value': -3, 'string': '-3'} is not a count",
+        "A1/reallocated_sectors: 'many' is not a count",
+        "A1/pending_sectors: -3 is not a count",
     ]
     assert np.isnan(value(frame, "A1/temperature"))
     assert quality(frame, "A1/temperature") is Quality.INVALID

@@ -18,7 +18,7 @@ from collectors.frame import Frame, Histogram, Quality, Updates, is_within
 from tests.collectors.case import ORIGIN, SECRET, Case
 from tests.collectors.cases import CASES
 
-FRAMEWORK_KEYS = {"collector", "period_s", "place", "role", "accumulation", "detectors", "extremes"}
+FRAMEWORK_KEYS = {"collector", "period_s", "place", "role", "accumulation", "detectors", "extremes", "ramping"}
 PATIENCE_S = 30
 Blocks = list[Frame | Updates]
 

@@ -64,6 +64,10 @@ def module_becomes_hot(values: Values) -> None:
     values[FAULT_ROW:, LATER.layout.position("TRACKER/occupancy") + 1 + 7] *= 6.0
 
 
+def check_goes_bad(values: Values) -> None:
+    values[FAULT_ROW:, LATER.layout.position("TRACKER/noise")] = sample.BAD
+
+
 FAULTS = {
     "autoencoder": Fault("group_outlier", "IMon of ch03", current_doubles),
     "channel_health": Fault("hot_channel", "module 7", module_becomes_hot),
@@ -73,8 +77,9 @@ FAULTS = {
     "reference": Fault("shape", "module 7", module_becomes_hot),
     "robust_z": Fault("group_outlier", "IMon of ch03", current_doubles),
     "states": Fault("hv_trip", "Status of ch03", channel_trips),
+    "verdicts": Fault("check_failed", "TRACKER/noise", check_goes_bad),
 }
-RULES = ("limits", "states")
+RULES = ("limits", "states", "verdicts")
 DETECTORS = tuple(name for name in FAULTS if name not in RULES)
 OWN_FRAMES = {"daq", "disk_forecast"}
 """Rules that know only frames of one sort of source; their own tests hold them to the contract."""

@@ -16,6 +16,7 @@ from detectors.daq_advice import ADVICE
 from detectors.disk_forecast import DiskForecastRule
 from detectors.limits import Limit
 from detectors.states import StateLimit
+from detectors.verdicts import VerdictsRule
 
 HEADINGS = ["Check first", "Do", "Call", "Silence"]
 NAMES = runbooks.names()
@@ -31,7 +32,7 @@ def slug(condition: str) -> str:
 def named() -> set[str]:
     """All runbooks that something names."""
     names = {runbook for _, runbook in (*DECISIONS.values(), *PLANS.values())}
-    names |= {advice.runbook for advice in (*ADVICE.values(), *DiskForecastRule.advice.values())}
+    names |= {advice.runbook for advice in (*ADVICE.values(), *DiskForecastRule.advice.values(), *VerdictsRule.advice.values())}
     names |= {alert.runbook for alert in ALERTS}
     defaults = {model.model_fields["condition"].default for model in (Limit, StateLimit)}
     return names | {slug(condition) for condition in defaults | RULES_OF_THE_USER}

@@ -80,6 +80,24 @@ def test_a_disk_that_no_longer_answers_keeps_its_last_report(host: Host) -> None
     assert (host.reports / "sda@auto.json").stat().st_mtime_ns == before, "so that the daemon sees its age"
 
 
+def test_a_disk_that_the_system_does_not_know_any_more_has_no_report(host: Host) -> None:
+    host.run(str(host.reports))
+    source = collector(files=f"{host.reports}/*.json")
+    (before,) = [block for block in source.collect() if isinstance(block, Frame)]
+    (host.folder / "scan").write_text(SCAN.replace("/dev/bus/0 -d megaraid,4", "# gone"))
+    assert host.run(str(host.reports)).returncode == 0
+    assert {path.name for path in host.reports.iterdir()} == {"sda@auto.json", "nvme0@nvme.json"}
+    (after,) = [block for block in source.collect() if isinstance(block, Frame)]
+    assert {c.name for c in before.layout.columns} - {c.name for c in after.layout.columns} == {"M4/presence"}
+
+
+def test_a_scan_that_finds_nothing_takes_no_report_away(host: Host) -> None:
+    host.run(str(host.reports))
+    (host.folder / "scan").write_text("")
+    host.run(str(host.reports))
+    assert len(list(host.reports.glob("*.json"))) == 3
+
+
 def test_without_a_folder_it_says_how_it_is_used(host: Host) -> None:
     done = host.run()
     assert done.returncode != 0

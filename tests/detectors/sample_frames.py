@@ -1,4 +1,4 @@
-"""Small frames of an invented detector: a crate of high voltage, hit maps, a spectrum and a profile."""
+"""Small frames of an invented detector: a crate of high voltage, hit maps, a spectrum, a profile and a check."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ LINE = Histogram("TRACKER/occupancy", (Axis("module", "", 32, 0.5, 32.5),), plac
 SPECTRUM = Histogram("ECAL/mass", (Axis("mass", "GeV", 60, 60, 120),), place="X/ECAL")
 TIMING = Histogram("ECAL/timing", (Axis("eta", "", 12, -6, 6),), Storage.PROFILE, "X/ECAL")
 HISTOGRAMS = (MAP, LINE, SPECTRUM, TIMING)
+CHECK = Channel("TRACKER/noise", "TRACKER/noise", "", Kind.STATE, "X/TRACKER", ("unknown", "good", "medium", "bad"))
+"""The verdict of somebody else's check."""
+GOOD, BAD = 1.0, 3.0
 
 
 def gauge(name: str, quantity: str = "", unit: str = "V", place: str = "X") -> Channel:
@@ -36,14 +39,14 @@ def frame(layout: Layout, values: NDArray[np.float64], first_row: int = 0) -> Fr
 
 
 def experiment_layout() -> Layout:
-    """Six channels with voltage, current and state, and the histograms."""
+    """Six channels with voltage, current and state, the histograms, and a check."""
     columns: list[Channel | Histogram] = []
     for i in range(CRATE_CHANNELS):
         place = f"X/HV/ch{i:02d}"
         columns.append(gauge(f"crate:ch{i:02d}:VMon", "VMon", "V", place))
         columns.append(gauge(f"crate:ch{i:02d}:IMon", "IMon", "uA", place))
         columns.append(Channel(f"crate:ch{i:02d}:Status", "Status", "", Kind.STATE, place, STATES))
-    return Layout("experiment", (*columns, *HISTOGRAMS))
+    return Layout("experiment", (*columns, *HISTOGRAMS, CHECK))
 
 
 def experiment(rows: int, seed: int = 1, first_row: int = 0, *, constant: bool = False) -> Frame:
@@ -54,7 +57,7 @@ def experiment(rows: int, seed: int = 1, first_row: int = 0, *, constant: bool =
     for i in range(CRATE_CHANNELS):
         load = rng.standard_normal((drawn, 1))
         parts += [400.0 + 0.05 * rng.standard_normal((drawn, 1)), 2.0 + 0.3 * i + 0.02 * load, np.full((drawn, 1), ON)]
-    parts += [filled(histogram, rng, drawn) for histogram in HISTOGRAMS]
+    parts += [*(filled(histogram, rng, drawn) for histogram in HISTOGRAMS), np.full((drawn, 1), GOOD)]
     values = np.concatenate(parts, axis=1)
     return frame(experiment_layout(), np.repeat(values, rows // drawn, axis=0), first_row)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from collectors.disk_attributes import CRITICAL_WARNINGS
 from collectors.frame import Channel, Frame, Kind, Layout, Quality
-from collectors.smartctl_report import CRITICAL_WARNINGS
 from detectors.disk_forecast import ANNUAL_FAILURE_RATIO, DiskForecastOptions, DiskForecastRule
 from detectors.failure_rates import RATES
 from detectors.figure import DiskFigure, Picturing, decode, encode
