@@ -63,7 +63,7 @@ node = "node17"
 [http]
 port = {port}
 [learning]
-rows = 20
+rows = 130
 [source."boards.{{node}}"]
 collector = "prometheus"
 url = "http://127.0.0.1:{exporter}/metrics"
@@ -179,7 +179,7 @@ def measure(folder: Path, broker: str, exporter: int, seconds: float, period_s: 
     """Teaches an agent, starts it again at its real pace and measures it; its cost and the packages that it imported."""
     judged = 'shiftwatch_score{detector="robust_z",source="boards.node17"}'
     config = {"broker": broker, "exporter": exporter, "port": 0}
-    teaching = Agent(folder, CONFIG.format(**config, period_s=1))
+    teaching = Agent(folder, CONFIG.format(**config, period_s=0.25))
     try:
         teaching.wait_for(judged, 0.0)
         teaching.stop()

@@ -22,8 +22,8 @@ import pyarrow.csv
 
 from benchmarks.measure import Round, main
 from collectors.backblaze import BackblazeOptions
-from collectors.backblaze_drives import ATTRIBUTES
-from collectors.backblaze_rows import REQUIRED, RowReader, Rows
+from collectors.disks.backblaze_drives import ATTRIBUTES
+from collectors.disks.backblaze_rows import REQUIRED, RowReader, Rows
 
 DRIVES = 20_000
 REPEATS = 10

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.measure import Round, main
 from collectors.collector import Collected, Options
 from collectors.frame import Channel, Kind, Layout, Updates
-from collectors.monitored import Decoder, Event
+from collectors.slow_control.monitored import Decoder, Event
 from daemon.bus.memory import MemoryBus, MemoryOptions
 from daemon.collect.publisher import Publisher
 from daemon.collect.source import Source

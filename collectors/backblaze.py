@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from collectors.backblaze_drives import ATTRIBUTES, FAILURE, Attribute, Day, Drives
-from collectors.backblaze_files import DayFile, day_files
-from collectors.backblaze_rows import LayoutOfFileError, RowReader, Rows
 from collectors.collector import Collected, Options, Origin, Rejected
-from collectors.disk_attributes import ATA_COUNTS
+from collectors.disks.backblaze_drives import ATTRIBUTES, FAILURE, Attribute, Day, Drives
+from collectors.disks.backblaze_files import DayFile, day_files
+from collectors.disks.backblaze_rows import LayoutOfFileError, RowReader, Rows
+from collectors.disks.disk_attributes import ATA_COUNTS
 from collectors.patterns import Selection
 
 ROWS_HELD = 1_000_000

@@ -11,12 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from collectors.caen_geco_lines import PARAMETERS, Address, Lines, Parameter, take_apart, values_of
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.frame import Channel, Kind, Layout, Quality, Updates
 from collectors.patterns import Places, PlaceTemplates, Selection, join_place, matches
-from collectors.table_blocks import expand, line_pieces
-from collectors.table_values import NO_TIME, times
+from collectors.slow_control.caen_geco_lines import PARAMETERS, Address, Lines, Parameter, take_apart, values_of
+from collectors.tabular.table_blocks import expand, line_pieces
+from collectors.tabular.table_values import NO_TIME, times
 
 REPORTED_CHANNELS = 5
 """Channels of a piece of the log whose bad values are reported singly."""

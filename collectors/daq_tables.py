@@ -2,7 +2,7 @@
 
 A DAQ snapshot source, recorded or live, shows these channels; the detector `daq` reads them by these names. A live source
 publishes them as named numbers, and leaves out what it does not have. States are indices into the vocabularies of
-`collectors.daq_states` unless the channel says otherwise. ROOT is the source's place, "CMS" by default.
+`collectors.daq.daq_states` unless the channel says otherwise. ROOT is the source's place, "CMS" by default.
 
     global/COLUMN                          place ROOT/DAQ: rates (fb.rate, tcds.*, triggerRatesInstant.*) in Hz, dead time by cause
                                            (deadTimes.*, deadTimesInstant.*) in %, requests, levelZeroState, daqState, lhcBeamMode …
@@ -38,9 +38,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.collector import Collected, Options, Origin
-from collectors.daq_csv import DaqTable
-from collectors.daq_objects import Field, Objects, SnapshotAssembler
-from collectors.daq_states import BEAM_MODES, MACHINE_MODES, RUN_STATES, TTS_STATES, UNIT_STATES, fed_named_in, named_state, tts_state
+from collectors.daq.daq_csv import DaqTable
+from collectors.daq.daq_objects import Field, Objects, SnapshotAssembler
+from collectors.daq.daq_states import BEAM_MODES, MACHINE_MODES, RUN_STATES, TTS_STATES, UNIT_STATES, fed_named_in, named_state, tts_state
 from collectors.frame import Kind, Quality
 
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from collectors.collector import Collected, Options, Origin
-from collectors.epics_client import ChannelAccessMonitors
-from collectors.monitor_frames import MonitorFrames
-from collectors.monitor_options import Addresses, ProcessVariableOptions
+from collectors.slow_control.epics_client import ChannelAccessMonitors
+from collectors.slow_control.monitor_frames import MonitorFrames
+from collectors.slow_control.monitor_options import Addresses, ProcessVariableOptions
 
 
 class EpicsOptions(ProcessVariableOptions):

@@ -13,13 +13,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
+from collectors.dqm.hdf5_maps import Map, MapBlocks, Times, Track, column_of, datasets_of, lookup, map_shape, rows_of
+from collectors.dqm.histogram_frames import LUMISECTION, RUN
 from collectors.frame import Axis, Channel, Histogram, Kind, LayoutError
-from collectors.hdf5_maps import Map, MapBlocks, Times, Track, column_of, datasets_of, lookup, map_shape, rows_of
-from collectors.histogram_frames import LUMISECTION, RUN
 from collectors.patterns import expression, fill, join_place
-from collectors.table_blocks import expand
-from collectors.table_columns import TableAxis, TimeOptions
-from collectors.table_values import NO_TIME, moment_ns, numbers, row_times, times
+from collectors.tabular.table_blocks import expand
+from collectors.tabular.table_columns import TableAxis, TimeOptions
+from collectors.tabular.table_values import NO_TIME, moment_ns, numbers, row_times, times
 
 
 class Hdf5Map(Options):

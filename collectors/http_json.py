@@ -8,11 +8,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from collectors.collector import Collected, CollectError, Options, Origin
+from collectors.fetched.http_options import HttpOptions, HttpSource
+from collectors.fetched.http_text import file_path, shown
+from collectors.fetched.json_mapping import RequiredJsonOptions
+from collectors.fetched.json_readings import MalformedDocumentError, Mapper, Readings, parse
 from collectors.frame import Frame, Quality, Updates
-from collectors.http_options import HttpOptions, HttpSource
-from collectors.http_text import file_path, shown
-from collectors.json_mapping import RequiredJsonOptions
-from collectors.json_readings import MalformedDocumentError, Mapper, Readings, parse
 from collectors.snapshot import SnapshotFrames
 
 ACCEPT = "application/json, application/x-json-stream;q=0.9, */*;q=0.1"

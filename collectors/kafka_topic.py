@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from collectors.collector import Collected, Options, Origin, Rejected
-from collectors.json_mapping import JsonOptions
-from collectors.kafka_messages import ArrowDecoder, ArrowOptions, Decoder, JsonDecoder
-from collectors.kafka_source_options import KafkaSourceOptions
+from collectors.fetched.json_mapping import JsonOptions
+from collectors.messages.kafka_messages import ArrowDecoder, ArrowOptions, Decoder, JsonDecoder
+from collectors.messages.kafka_source_options import KafkaSourceOptions
 
 if TYPE_CHECKING:
-    from collectors.kafka_consumer import TopicReader
+    from collectors.messages.kafka_consumer import TopicReader
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._*?-]{1,249}$")]
 
@@ -98,7 +98,7 @@ class KafkaTopicCollector:
 
     def _connected(self) -> TopicReader:
         if self._reader is None:
-            from collectors.kafka_consumer import TopicReader  # noqa: PLC0415 - kafka-python is for who reads, not to check a configuration
+            from collectors.messages.kafka_consumer import TopicReader  # noqa: PLC0415 - kafka-python is for who reads, not to check a configuration
 
             group_id = self._options.group_id or f"shiftwatch.{self._origin.source}"
             self._reader = TopicReader(self._options, self._options.topics, group_id, self._options.start, stores=not self._origin.is_look)

@@ -11,13 +11,13 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import Field, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.followed_files import Signature
-from collectors.lumisection_tables import LumisectionTable, Meaning, TableFormat, format_of, table_blocks
-from collectors.lumisection_times import LUMISECTION_S, start_of_runs
+from collectors.dqm.followed_files import Signature
+from collectors.dqm.lumisection_tables import LumisectionTable, Meaning, TableFormat, format_of, table_blocks
+from collectors.dqm.lumisection_times import LUMISECTION_S, start_of_runs
 from collectors.patterns import Selection
-from collectors.table_blocks import Block, expand
-from collectors.table_columns import ColumnOptions, Columns, TimeOptions
-from collectors.table_values import NO_TIME, moment_ns
+from collectors.tabular.table_blocks import Block, expand
+from collectors.tabular.table_columns import ColumnOptions, Columns, TimeOptions
+from collectors.tabular.table_values import NO_TIME, moment_ns
 
 
 class RunStarts(Options):

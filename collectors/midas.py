@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import field_validator
 
 from collectors.collector import Collected, Options, Origin, Rejected
+from collectors.daq.midas_odb import OdbReader, Reading
+from collectors.daq.midas_rpc import CM_SUCCESS, Answer, Failure, Request, is_number, status_text
+from collectors.fetched.http_options import HttpOptions, HttpSource
+from collectors.fetched.json_channels import ChannelOptions, Describer, Meaning
+from collectors.fetched.json_values import reading, shown
 from collectors.frame import Channel, Kind, Layout, Quality, Updates
-from collectors.http_options import HttpOptions, HttpSource
-from collectors.json_channels import ChannelOptions, Describer, Meaning
-from collectors.json_values import reading, shown
-from collectors.midas_odb import OdbReader, Reading
-from collectors.midas_rpc import CM_SUCCESS, Answer, Failure, Request, is_number, status_text
 from collectors.patterns import expression
 
 REPORTED_PROBLEMS = 20

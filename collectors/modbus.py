@@ -11,14 +11,14 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from collectors.channel_list import expand
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.frame import Frame, Layout, Quality
-from collectors.host_port import HostPort
-from collectors.modbus_blocks import MAX_REGISTERS, Block, Plan
-from collectors.modbus_client import Connection, Lost, Refused
-from collectors.modbus_registers import Item, Order, Register, Whole, read_registers, unimplemented
 from collectors.patterns import Places, PlaceTemplates
+from collectors.slow_control.channel_list import expand
+from collectors.slow_control.host_port import HostPort
+from collectors.slow_control.modbus_blocks import MAX_REGISTERS, Block, Plan
+from collectors.slow_control.modbus_client import Connection, Lost, Refused
+from collectors.slow_control.modbus_registers import Item, Order, Register, Whole, read_registers, unimplemented
 
 
 class ModbusOptions(Options):

@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from collectors.channel_list import Plan, expand
 from collectors.collector import Collected, Options, Origin
-from collectors.http_text import is_loopback
-from collectors.monitor_buffer import shown
-from collectors.monitor_frames import MonitorFrames
-from collectors.monitor_options import MonitorOptions
-from collectors.opcua_client import OpcUaMonitors
-from collectors.opcua_nodes import Variable, parse
-from collectors.opcua_session import Access
-from collectors.opcua_subscription import Items, Rates
+from collectors.fetched.http_text import is_loopback
 from collectors.patterns import Selection, matches
+from collectors.slow_control.channel_list import Plan, expand
+from collectors.slow_control.monitor_buffer import shown
+from collectors.slow_control.monitor_frames import MonitorFrames
+from collectors.slow_control.monitor_options import MonitorOptions
+from collectors.slow_control.opcua_client import OpcUaMonitors
+from collectors.slow_control.opcua_nodes import Variable, parse
+from collectors.slow_control.opcua_session import Access
+from collectors.slow_control.opcua_subscription import Items, Rates
 
 DEFAULT_PORT = 4840
 

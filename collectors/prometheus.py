@@ -8,12 +8,12 @@ from typing import ClassVar
 from pydantic import Field
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.http_options import HttpOptions
+from collectors.fetched.http_options import HttpOptions
+from collectors.fetched.prometheus_columns import Describer, Target
+from collectors.fetched.prometheus_exposition import Exposition, Expositions
+from collectors.fetched.prometheus_scrape import Scrape, ScrapeFrames
+from collectors.fetched.prometheus_text import Families, MalformedLineError, Series
 from collectors.patterns import Places, PlaceTemplates, Selection
-from collectors.prometheus_columns import Describer, Target
-from collectors.prometheus_exposition import Exposition, Expositions
-from collectors.prometheus_scrape import Scrape, ScrapeFrames
-from collectors.prometheus_text import Families, MalformedLineError, Series
 
 REPORTED_LINES = 20
 """Malformed lines of one answer that are named; the rest is counted."""

@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from collectors.collector import Collected, Options, Origin
-from collectors.monitor_frames import MonitorFrames
-from collectors.monitor_options import Addresses, ProcessVariableOptions
 from collectors.patterns import matches
-from collectors.pvaccess_client import PvAccessMonitors
+from collectors.slow_control.monitor_frames import MonitorFrames
+from collectors.slow_control.monitor_options import Addresses, ProcessVariableOptions
+from collectors.slow_control.pvaccess_client import PvAccessMonitors
 
 
 class PvAccessOptions(ProcessVariableOptions):

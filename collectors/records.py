@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.patterns import Selection
-from collectors.records_blocks import record_blocks
-from collectors.records_groups import LEFT_OUT, GroupColumns, Groups, Survey
-from collectors.records_options import RecordsOptions
-from collectors.records_reading import RecordReader
-from collectors.records_rows import IntervalRows
-from collectors.table_blocks import Block, expand
-from collectors.table_values import NO_TIME
+from collectors.tabular.records_blocks import record_blocks
+from collectors.tabular.records_groups import LEFT_OUT, GroupColumns, Groups, Survey
+from collectors.tabular.records_options import RecordsOptions
+from collectors.tabular.records_reading import RecordReader
+from collectors.tabular.records_rows import IntervalRows
+from collectors.tabular.table_blocks import Block, expand
+from collectors.tabular.table_values import NO_TIME
 
 AHEAD_NS = 86_400_000_000_000
 """Records that lie further ahead than this are no records: one of them would make all others late."""

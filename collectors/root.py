@@ -8,8 +8,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from collectors.collector import Collected, Options, Origin
-from collectors.followed_files import FollowedFiles, FollowedFilesOptions, Rename
-from collectors.root_snapshots import RootSnapshotReader
+from collectors.dqm.followed_files import FollowedFiles, FollowedFilesOptions, Rename
+from collectors.dqm.root_snapshots import RootSnapshotReader
 
 DEFAULT_RENAME = {r"^DQMData/Run \d+/": "", r"/(Run summary|By Lumi Section \d+-\d+)(?=/)": ""}
 """Takes out what CMS puts into every path and what changes from run to run."""

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import Field, StringConstraints, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.disk_frames import DiskFrames, Presence, Report
+from collectors.disks.disk_frames import DiskFrames, Presence, Report
+from collectors.disks.smartctl_report import Asleep, OpenFailedError, ReportError, parse
 from collectors.patterns import Places, PlaceTemplates
-from collectors.smartctl_report import Asleep, OpenFailedError, ReportError, parse
 
 MAX_REPORT_BYTES = 16_000_000
 Device = Annotated[str, StringConstraints(pattern=r"^/dev/[A-Za-z0-9/_.:-]+(@[A-Za-z0-9+,_/-]+)?$")]

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
-from collectors.disk_frames import DiskFrames, Presence, Report
-from collectors.http_options import HttpOptions
+from collectors.disks.disk_frames import DiskFrames, Presence, Report
+from collectors.disks.smartctl_metrics import Device, Key, UselessError, Where, report_of, spelled, where_of
+from collectors.fetched.http_options import HttpOptions
+from collectors.fetched.prometheus_exposition import Exposition, Expositions
+from collectors.fetched.prometheus_text import Families, Malformed, samples
 from collectors.patterns import join_place
-from collectors.prometheus_exposition import Exposition, Expositions
-from collectors.prometheus_text import Families, Malformed, samples
-from collectors.smartctl_metrics import Device, Key, UselessError, Where, report_of, spelled, where_of
 
 _REPORTED_LINES = 20
 

@@ -11,13 +11,13 @@ from pydantic import Field, SecretStr, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.frame import Channel, Kind, Quality
-from collectors.host_port import HostPort
 from collectors.patterns import Places, PlaceTemplates, Selection, join_place
+from collectors.slow_control.host_port import HostPort
+from collectors.slow_control.snmp_client import Agent, Answer, Community, User, dotted
+from collectors.slow_control.snmp_profiles import ProfileName, profile
+from collectors.slow_control.snmp_tables import Meaning, Oid, Row, Scalar, Table, distinct, parse_oid
+from collectors.slow_control.snmp_values import Raw
 from collectors.snapshot import SnapshotFrames
-from collectors.snmp_client import Agent, Answer, Community, User, dotted
-from collectors.snmp_profiles import ProfileName, profile
-from collectors.snmp_tables import Meaning, Oid, Row, Scalar, Table, distinct, parse_oid
-from collectors.snmp_values import Raw
 
 
 class SnmpOptions(Options):

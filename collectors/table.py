@@ -12,10 +12,10 @@ from pydantic import Field
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.frame import Channel
-from collectors.table_blocks import Block, csv_blocks, expand, npz_blocks, parquet_blocks
-from collectors.table_columns import ColumnOptions, Columns, TimeOptions
-from collectors.table_frames import LongTable, WideTable
-from collectors.table_values import moment_ns, row_times, times
+from collectors.tabular.table_blocks import Block, csv_blocks, expand, npz_blocks, parquet_blocks
+from collectors.tabular.table_columns import ColumnOptions, Columns, TimeOptions
+from collectors.tabular.table_frames import LongTable, WideTable
+from collectors.tabular.table_values import moment_ns, row_times, times
 
 TIME_COLUMNS = ("time", "timestamp", "datetime", "date_time", "time_ns", "time_ms", "time_s", "t")
 """What the column of times is looked for as, in any case of letters, where no option names it."""

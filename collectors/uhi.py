@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from collectors.collector import Collected, Options, Origin, Rejected
-from collectors.followed_files import Claim, FileFormatError, FollowedFiles, FollowedFilesOptions, Naming, Signature, Snapshot
+from collectors.dqm.followed_files import Claim, FileFormatError, FollowedFiles, FollowedFilesOptions, Naming, Signature, Snapshot
+from collectors.dqm.histogram_frames import Found, HistogramFrames
+from collectors.dqm.run_files import RunFile
+from collectors.dqm.uhi_histograms import UhiFormatError, histograms_in, parse
 from collectors.frame import Histogram
-from collectors.histogram_frames import Found, HistogramFrames
-from collectors.run_files import RunFile
-from collectors.uhi_histograms import UhiFormatError, histograms_in, parse
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Unpacked; a file that claims to be larger than this is damage, not data."""

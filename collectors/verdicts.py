@@ -12,13 +12,13 @@ from typing import ClassVar, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
+from collectors.fetched.http_options import HttpOptions, HttpSource
+from collectors.fetched.json_readings import parse
+from collectors.fetched.verdict_documents import Said, VerdictMapping, VerdictReader, Verdicts, generalised
+from collectors.fetched.verdict_words import VERDICTS
 from collectors.frame import Channel, Frame, Kind, Quality
-from collectors.http_options import HttpOptions, HttpSource
-from collectors.json_readings import parse
 from collectors.patterns import Places, PlaceTemplates, Selection, join_place
 from collectors.snapshot import SnapshotFrames
-from collectors.verdict_documents import Said, VerdictMapping, VerdictReader, Verdicts, generalised
-from collectors.verdict_words import VERDICTS
 
 MESSAGES_MOST = 8
 """Different messages of one check that are kept; all others are "another message"."""

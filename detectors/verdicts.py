@@ -39,7 +39,7 @@ from detectors.verdict_history import NEVER, Followed, VerdictHistory, at_most_p
 from detectors.wording import amount, lasting
 
 STATES = ("unknown", "good", "medium", "bad")
-"""Of a channel of verdicts, as `collectors.verdict_words` names them."""
+"""Of a channel of verdicts, as `collectors.fetched.verdict_words` names them."""
 GOOD, MEDIUM, BAD = 1, 2, 3
 FAILED, UNRELIABLE = "check_failed", "check_unreliable"
 KINDS = 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from daemon.agent.memory import Tidier
 from daemon.agent.summaries import Summaries
 from daemon.bus.bus import OnAssign, OnRevoke, Subscription
 from daemon.bus.memory import MemoryBus, MemoryOptions
@@ -25,6 +26,7 @@ class AgentBus:
         self._local = MemoryBus(LOCAL, standard_topics(frames_partitions=1))
         self._kept_here = READ_HERE if judges else frozenset()
         self._summaries = summaries
+        self._tidier = Tidier()
 
     @property
     def problem(self) -> str:
@@ -43,6 +45,7 @@ class AgentBus:
     def flush(self, timeout_s: float) -> None:
         """Returns when the disk has what was published."""
         self._spool.flush(timeout_s)
+        self._tidier.tidy()  # stages flush every few seconds
 
     def subscribe(
         self, topics: Sequence[str], group: str | None, *, on_assign: OnAssign | None = None, on_revoke: OnRevoke | None = None

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from collectors.collector import Options
-from collectors.http_text import shown
+from collectors.fetched.http_text import shown
 from daemon.notify import alertmanager_silences as silencing
 from daemon.notify.alertmanager_silences import PostedSilence
 from daemon.notify.http_service import Access, Answer, HttpService, checked_address

@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 from urllib3.util import make_headers
 
 from collectors.collector import Options
-from collectors.http_text import is_loopback, shown
+from collectors.fetched.http_text import is_loopback, shown
 from daemon.notify.receiver import ReceiverError
 from daemon.notify.wording import one_line
 from daemon.secret_files import SecretError, read_secret

@@ -13,10 +13,10 @@ import numpy as np
 import uproot
 
 from collectors.collector import Collector
+from collectors.dqm.root_files import RootFile
 from collectors.epics import EpicsCollector, EpicsOptions
 from collectors.prometheus import PrometheusCollector, PrometheusOptions
 from collectors.root import RootCollector, RootOptions
-from collectors.root_files import RootFile
 from collectors.smartctl import SmartctlCollector, SmartctlOptions
 from collectors.table import TableCollector, TableOptions
 from tests.collectors.case import BAD, ORIGIN, SECRET, Case, FileCase, HttpCase

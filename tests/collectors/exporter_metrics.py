@@ -46,11 +46,16 @@ def _of(report: dict[str, Any], host: dict[str, str]) -> Iterator[str]:
         yield line("device_temperature", value, temperature_type=which)
     if "smart_status" in report:
         yield line("device_smart_status", float(report["smart_status"]["passed"]))
-    if kind == "nvme":
-        for name in _NVME:
-            yield line(f"device_{name}", report.get("nvme_smart_health_information_log", {}).get(name, 0))
+    for metric, value in _protocol(report, kind):
+        yield line(metric, value)
+
+
+def _protocol(report: dict[str, Any], kind: str) -> Iterator[tuple[str, float]]:
+    """What is shown of NVMe and SAS disks alone; zeros where the report has nothing."""
+    for name in _NVME if kind == "nvme" else ():
+        yield f"device_{name}", report.get("nvme_smart_health_information_log", {}).get(name, 0)
     if kind == "scsi":
-        yield line("scsi_grown_defect_list", report["scsi_grown_defect_list"])
+        yield "scsi_grown_defect_list", report["scsi_grown_defect_list"]
         for direction in ("read", "write"):
             counters = report["scsi_error_counter_log"].get(direction, {})
-            yield line(f"{direction}_total_uncorrected_errors", counters.get("total_uncorrected_errors", 0))
+            yield f"{direction}_total_uncorrected_errors", counters.get("total_uncorrected_errors", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collectors.collector import Collector
 from collectors.records import RecordsCollector
-from collectors.records_options import RecordsOptions, RecordSum
+from collectors.tabular.records_options import RecordsOptions, RecordSum
 from tests.collectors.case import BAD, ORIGIN, FileCase
 
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors import table_blocks
 from collectors.caen_geco import CaenGecoCollector, CaenGecoOptions
-from collectors.caen_geco_lines import take_apart
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.frame import Channel, Frame, Kind, Quality, Updates
 from collectors.ramping import Ramping, RampingRule
+from collectors.slow_control.caen_geco_lines import take_apart
+from collectors.tabular import table_blocks
 
 NS = 1_000_000_000
 

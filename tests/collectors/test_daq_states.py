@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.daq_states import RUN_STATES, TTS_STATES, UNIT_STATES, fed_named_in, named_state, tts_state
+from collectors.daq.daq_states import RUN_STATES, TTS_STATES, UNIT_STATES, fed_named_in, named_state, tts_state
 
 
 @given(st.text())

@@ -18,7 +18,7 @@ import pytest
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
 from collectors.frame import Channel, Kind, Quality, Updates
-from collectors.monitored import Severity
+from collectors.slow_control.monitored import Severity
 from tests.collectors.epics_server import Server
 from tests.collectors.monitoring import last, turn_for, updates_of, wait_for
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.channel_list import expand
 from collectors.collector import Origin, Rejected
 from collectors.epics import EpicsCollector, EpicsOptions
 from collectors.frame import Channel, Kind, Layout, Quality
-from collectors.monitored import Decoder, Event
+from collectors.slow_control.channel_list import expand
+from collectors.slow_control.monitored import Decoder, Event
 
 
 def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path) -> None:

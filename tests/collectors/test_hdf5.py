@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from collectors.collector import CollectError, Origin, Rejected
+from collectors.dqm.hdf5_maps import MAX_BLOCK_BYTES
 from collectors.frame import Frame, concatenate
 from collectors.hdf5 import Hdf5Collector, Hdf5Options
-from collectors.hdf5_maps import MAX_BLOCK_BYTES
 
 START_S = 1_740_000_000
 START = datetime.fromtimestamp(START_S, UTC)

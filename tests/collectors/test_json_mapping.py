@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.collector import Origin
+from collectors.fetched.json_mapping import JsonOptions, time_ns
+from collectors.fetched.json_readings import MalformedDocumentError, Mapper, Readings, parse
+from collectors.fetched.json_values import is_numeric, leaves, number, reading
 from collectors.frame import Channel, Kind, Layout
-from collectors.json_mapping import JsonOptions, time_ns
-from collectors.json_readings import MalformedDocumentError, Mapper, Readings, parse
-from collectors.json_values import is_numeric, leaves, number, reading
-from collectors.table_values import NO_TIME, times
+from collectors.tabular.table_values import NO_TIME, times
 
 ORIGIN = Origin("any", "CMS", lambda: 0)
 KEYS = st.text(max_size=8) | st.sampled_from(["name", "rate", "id", "a b", 'quo"te', "new\nline", "@", "*", "{x}"])

@@ -111,7 +111,7 @@ class TestDelivery:
         topic.numbers(1)
         assert numbers(collector) == [1]
         kafka.kill()
-        with caplog.at_level(logging.WARNING, "collectors.kafka_consumer"):
+        with caplog.at_level(logging.WARNING, "collectors.messages.kafka_consumer"):
             collector.close()
         assert "will be read again" in caplog.text
         kafka.start()

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.collector import CollectError, Origin, Rejected
+from collectors.dqm.lumisection_tables import dead_time
 from collectors.frame import Channel, Frame, Kind, Quality, concatenate
-from collectors.json_tables import columns_in
-from collectors.lumisection_tables import dead_time
 from collectors.lumisections import LumisectionsCollector, LumisectionsOptions
+from collectors.tabular.json_tables import columns_in
 
 S = 1_000_000_000
 START = "2024-03-08T10:00:00"

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.modbus import ModbusOptions
-from collectors.modbus_blocks import Plan, join
-from collectors.modbus_registers import Item, Register, read_registers
+from collectors.slow_control.modbus_blocks import Plan, join
+from collectors.slow_control.modbus_registers import Item, Register, read_registers
 
 FORMATS = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "uint64": "Q", "int64": "q", "float32": "f", "float64": "d"}
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.channel_list import ControlInfo, Plan
 from collectors.collector import CollectError, Origin
 from collectors.frame import Kind, Quality
-from collectors.monitor_buffer import MonitorBuffer, shown
-from collectors.monitor_frames import MonitorFrames
-from collectors.monitored import Event, Severity
+from collectors.slow_control.channel_list import ControlInfo, Plan
+from collectors.slow_control.monitor_buffer import MonitorBuffer, shown
+from collectors.slow_control.monitor_frames import MonitorFrames
+from collectors.slow_control.monitored import Event, Severity
 from tests.collectors.monitoring import last, problems, updates_of
 
 NOW_NS = 1_700_000_000_000_000_000

@@ -12,10 +12,10 @@ from asyncua import ua
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.channel_list import ControlInfo
 from collectors.frame import Quality
-from collectors.opcua_nodes import control_info, parse
-from collectors.opcua_values import event, has_overflowed, number, quality_of
+from collectors.slow_control.channel_list import ControlInfo
+from collectors.slow_control.opcua_nodes import control_info, parse
+from collectors.slow_control.opcua_values import event, has_overflowed, number, quality_of
 
 WHEN = datetime(2024, 5, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 WHEN_NS = 1_714_564_800_123_456_000

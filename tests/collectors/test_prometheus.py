@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from collectors.collector import Collected, Origin, Rejected
+from collectors.fetched.prometheus_text import Families, Malformed, samples, series, spelled
 from collectors.frame import Channel, Frame, Kind, Quality, Updates
 from collectors.prometheus import PrometheusCollector, PrometheusOptions
-from collectors.prometheus_text import Families, Malformed, samples, series, spelled
 from tests.collectors.metrics_server import NOW_NS, Serve, collect, serving
 
 

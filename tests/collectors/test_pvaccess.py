@@ -15,8 +15,8 @@ import pytest
 
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.frame import Channel, Kind, Quality, Updates
-from collectors.monitored import Severity
 from collectors.pvaccess import PvAccessCollector, PvAccessOptions
+from collectors.slow_control.monitored import Severity
 from tests.collectors.monitoring import last, problems, turn_for, updates_of, wait_for
 from tests.collectors.pvaccess_server import PvServer
 from tests.collectors.told_server import free_port

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from collectors import records_rows
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.frame import Frame, Layout
 from collectors.records import RecordsCollector
-from collectors.records_intervals import HASHES_KEPT, RELATIVE_ERROR
-from collectors.records_options import RecordsOptions
+from collectors.tabular import records_rows
+from collectors.tabular.records_intervals import HASHES_KEPT, RELATIVE_ERROR
+from collectors.tabular.records_options import RecordsOptions
 
 HOUR_NS = 3_600_000_000_000
 START_S = 1_700_002_800  # a full hour
@@ -229,7 +229,8 @@ def test_broken_lines_and_mixed_columns_of_json_cost_only_themselves(tmp_path: P
     assert (values["records"], values["bytes"]) == ([4], [3])
     reasons = " | ".join(f"{item.subject} {item.reason}" for item in rejected)
     assert "no JSON object in line 6, 7" in reasons
-    assert "'lots' is not a number" in reasons
+    assert "column 'size' row 3: is not a number" in reasons
+    assert "lots" not in reasons
     assert "row 5: has no time" in reasons
 
 
@@ -282,6 +283,7 @@ def test_distinct_values_are_exact_up_to_a_limit_and_close_beyond(tmp_path: Path
         {"time": "t", "group_by": ["user"], "hash_columns": ["user"], "hash_key_file": "/nowhere/key"},
         {"time": "t", "sums": [{"name": "records", "column": "c"}]},
         {"time": "t", "timezone": "Mars/Olympus"},
+        {"time": "t", "quantities": ["bytes"]},
         {"time": "t", "follow": True},
     ],
 )

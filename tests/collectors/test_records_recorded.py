@@ -13,9 +13,9 @@ import pytest
 from collectors.collector import Origin, Rejected
 from collectors.frame import Frame
 from collectors.records import RecordsCollector
-from collectors.records_intervals import RELATIVE_ERROR
-from collectors.records_options import RecordsOptions
 from collectors.table import TableCollector, TableOptions
+from collectors.tabular.records_intervals import RELATIVE_ERROR
+from collectors.tabular.records_options import RecordsOptions
 
 pytestmark = pytest.mark.data
 DAY_NS = 86_400_000_000_000

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uproot.writing import identify
 
+from collectors.dqm.root_files import RootFile, RootFormatError
+from collectors.dqm.root_histograms import is_histogram, parse
+from collectors.dqm.root_models import ModelReader
+from collectors.dqm.root_streams import DamagedHistogramError, UnknownLayoutError
 from collectors.frame import Storage
-from collectors.root_files import RootFile, RootFormatError
-from collectors.root_histograms import is_histogram, parse
-from collectors.root_models import ModelReader
-from collectors.root_streams import DamagedHistogramError, UnknownLayoutError
 from tests.collectors.root_writing import collector, frames, histogram, rejections, write
 
 

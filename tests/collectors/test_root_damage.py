@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.collector import CollectError, Rejected
+from collectors.dqm.root_files import RootFile
 from collectors.frame import Frame, Quality
 from collectors.root import RootOptions
-from collectors.root_files import RootFile
 from tests.collectors.root_writing import collector, frames, histogram, rejections, write
 
 

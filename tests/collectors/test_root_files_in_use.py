@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from collectors.collector import Origin
 from collectors.difference import Differencer
+from collectors.dqm.root_files import RootFile
 from collectors.frame import Frame
 from collectors.root import RootCollector, RootOptions
-from collectors.root_files import RootFile
 from tests.collectors.root_writing import collector, frames, histogram, rejections, write
 
 RENAMED = "DQMData__Run {run}__Ecal__Run summary__occupancy"

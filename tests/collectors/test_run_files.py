@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.run_files import DEFAULT_RUN_PATTERN, WHOLE_RUN, of_past_runs, series_of
+from collectors.dqm.run_files import DEFAULT_RUN_PATTERN, WHOLE_RUN, of_past_runs, series_of
 
 PATTERN = re.compile(DEFAULT_RUN_PATTERN)
 

@@ -11,8 +11,8 @@ from collectors.epics import EpicsOptions
 from collectors.frame import Kind
 from collectors.modbus import ModbusOptions
 from collectors.patterns import matches
+from collectors.slow_control.snmp_profiles import profile
 from collectors.snmp import SnmpOptions
-from collectors.snmp_profiles import profile
 from daemon.examples import example_text
 
 EXAMPLE: dict[str, Any] = tomllib.loads(example_text("slow-control"))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.host_port import split_address
-from collectors.snmp_profiles import profile
-from collectors.snmp_tables import Column, Oid, Row, Table, distinct, parse_oid
-from collectors.snmp_values import MAX_BITS, Raw, label, number, status_word
-from collectors.state_codes import state_index
+from collectors.slow_control.host_port import split_address
+from collectors.slow_control.snmp_profiles import profile
+from collectors.slow_control.snmp_tables import Column, Oid, Row, Table, distinct, parse_oid
+from collectors.slow_control.snmp_values import MAX_BITS, Raw, label, number, status_word
+from collectors.slow_control.state_codes import state_index
 
 
 @given(st.sets(st.integers(0, MAX_BITS - 1)), st.integers(0, 6))

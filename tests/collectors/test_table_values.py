@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.table_values import NO_TIME, numbers, times
+from collectors.tabular.table_values import NO_TIME, numbers, times
 from tests.collectors.table_reading import SECOND, read, save
 
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.difference import Differencer
+from collectors.dqm.uhi_histograms import UhiFormatError, parse
 from collectors.frame import Frame, Storage
 from collectors.uhi import UhiCollector, UhiOptions
-from collectors.uhi_histograms import UhiFormatError, parse
 
 Hist: Any = hist.Hist
 RANDOM = np.random.default_rng(5)

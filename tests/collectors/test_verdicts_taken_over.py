@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from collectors.collector import CollectError, Origin, Rejected
+from collectors.fetched.verdict_documents import generalised
+from collectors.fetched.verdict_words import CODES, VERDICTS, WORDS, Vocabulary
 from collectors.frame import Channel, Frame, Kind, Quality
-from collectors.verdict_documents import generalised
-from collectors.verdict_words import CODES, VERDICTS, WORDS, Vocabulary
 from collectors.verdicts import MESSAGES_MOST, VerdictsCollector, VerdictsOptions
 from detectors.verdicts import STATES
 

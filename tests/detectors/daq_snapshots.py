@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from collectors.daq_states import BEAM_MODES, MACHINE_MODES, RUN_STATES, TTS_STATES, UNIT_STATES
+from collectors.daq.daq_states import BEAM_MODES, MACHINE_MODES, RUN_STATES, TTS_STATES, UNIT_STATES
 from collectors.frame import Channel, Frame, Kind, Layout, Quality
 from detectors.daq import DaqOptions, DaqRule
 

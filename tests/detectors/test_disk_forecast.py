@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from collectors.disk_attributes import CRITICAL_WARNINGS
+from collectors.disks.disk_attributes import CRITICAL_WARNINGS
 from collectors.frame import Channel, Frame, Kind, Layout, Quality
 from detectors.disk_forecast import ANNUAL_FAILURE_RATIO, DiskForecastOptions, DiskForecastRule
 from detectors.failure_rates import RATES

@@ -155,7 +155,7 @@ def test_no_check_is_raised_more_often_than_promised(lengths: list[tuple[int, in
         at += good
         worth = np.flatnonzero(holds[at : at + bad])
         if len(worth):
-            age = int(length_bin(worth[:1] * STEP_S)[0])
+            age = int(length_bin(worth[:1].astype(np.float64) * np.float64(STEP_S))[0])
             count[age] = count.get(age, 0) + 1
         at += bad
     assert max(count.values()) <= worth_most(good_s, per_day)

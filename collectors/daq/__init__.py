@@ -1,0 +1,1 @@
+"""Data acquisition: snapshots of its objects and states, and MIDAS' online database."""

@@ -1,0 +1,1 @@
+"""Health of disks: what SMART attributes mean, and how disks are kept track of."""

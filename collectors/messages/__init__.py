@@ -1,0 +1,1 @@
+"""Messages of third parties on Kafka."""
