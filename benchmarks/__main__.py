@@ -1,10 +1,12 @@
-"""Prints the names of all benchmarks; run one with `python -m benchmarks.NAME [--json]`."""
+"""Prints the names of all benchmarks, those that are part of another left out; run one with `python -m benchmarks.NAME [--json]`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-NOT_BENCHMARKS = ("__init__", "__main__", "measure")
+from benchmarks.collectors import PARTS
+
+NOT_BENCHMARKS = ("__init__", "__main__", "measure", *PARTS)
 
 for path in sorted(Path(__file__).parent.glob("*.py")):
     if path.stem not in NOT_BENCHMARKS:

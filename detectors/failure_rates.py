@@ -84,7 +84,8 @@ RATES: Mapping[str, FailureRates] = {
     "percentage_used": _convention("NVMe rated life used", "%", 99.0, WEARS_OUT_RATIO),
     "critical_warning": _convention("NVMe critical warning", "", 0.0, GIVES_UP_RATIO),
 }
-"""Rates by the quantity of the channel (see `collectors.disks.disk_attributes`); of the critical warning, by the number of CRITICAL_BITS set."""
+"""Rates by the quantity of the channel (see `collectors.disks.disk_attributes`); of the critical warning, by the number of
+CRITICAL_BITS set."""
 
 
 def critical_bits(status: Array, names: tuple[str, ...]) -> Array:

@@ -20,6 +20,7 @@ from collectors.wire import CLOCK_PROBLEM
 from daemon import metrics, plugins
 from daemon.clock import Clock
 from daemon.collect.publisher import Publisher
+from daemon.collect.reread import Reread
 from daemon.sections import SourceSettings
 from daemon.settings import Settings
 
@@ -39,6 +40,7 @@ class Source:
         self._publisher = publisher
         self._clock = clock
         self._ramping = Ramping(settings.ramping)
+        self._reread = Reread()
         self._differencers: dict[str, Differencer] = {}
         self._aligner = Aligner(
             int(settings.period_s * 1e9),
@@ -140,7 +142,8 @@ class Source:
     def _publish_all(self) -> float | None:
         """Publishes what the collector yields; by how much its worst time was off, None where it yielded no times at all."""
         offsets_s: list[float] = []
-        for collected in self._collector.collect():
+        collected_now = self._collector.collect()
+        for collected in self._reread.unread(collected_now) if self._collector.finite else collected_now:
             item, ahead_s = self._not_ahead(collected) if isinstance(collected, Updates) else (collected, None)
             offsets_s += [] if ahead_s is None else [ahead_s]
             for frame in self._prepared(item):

@@ -99,6 +99,26 @@ def make_bench() -> Iterator[Callable[..., Bench]]:
         one.close()
 
 
+class TestRecordedDataReadLive:
+    """A table that somebody adds lines to."""
+
+    def test_rows_that_were_taken_are_not_taken_again(self, bench: Bench) -> None:
+        bench.collector.finite = True  # type: ignore[misc]  # this one's, not the class's
+        bench.run(frame((9_970, 1, 2), (9_980, 3, 4)))
+        bench.clock.now_s += 10
+        bench.run(frame((9_970, 1, 2), (9_980, 3, 4), (9_990, 5, 6)))
+        bench.clock.now_s += 10
+        bench.run(frame((9_970, 1, 2), (9_980, 3, 4), (9_990, 5, 6)))
+        assert bench.times_s == [9_970, 9_980, 9_990]
+
+    def test_a_bad_line_is_one_dead_letter(self, bench: Bench) -> None:
+        bench.collector.finite = True  # type: ignore[misc]  # this one's, not the class's
+        for _ in range(3):
+            bench.run(Rejected("table.csv", "line 7: 3 columns"), frame((9_970, 1, 2)))
+        bench.run(Rejected("table.csv", "line 7: 3 columns"), Rejected("table.csv", "line 9: 1 columns"))
+        assert [letter.reason for letter in bench.output.letters] == ["line 7: 3 columns", "line 9: 1 columns"]
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("failure", "problem"),
