@@ -27,6 +27,8 @@ class Case(ABC):
     kind: ClassVar[type[Any]]
     victim = "victim"
     survivor = "survivor"
+    bytes_a_turn: ClassVar[int] = 1000
+    """What its memory may grow by in a turn: far below what a frame, an answer or an exception with its traceback takes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

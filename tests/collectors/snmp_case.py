@@ -12,6 +12,7 @@ from tests.collectors.snmp_agent import OUTPUT, Simulator, output, text
 
 class SnmpCase(Case):
     kind = SnmpCollector
+    bytes_a_turn = 3000  # pysnmp remembers each request for 600 ticks of its timer, far more turns than are taken here
     victim = "mpod:U0:IMon"
     survivor = "mpod:U0:VMon"
 
