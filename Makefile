@@ -25,7 +25,7 @@ demo: $(STAMP) ## Watch the daemon find faults in a simulated experiment (DURATI
 	@$(BIN)/shiftwatch demo --duration-s $(DURATION) --seed $(SEED)
 
 test: $(STAMP) ## Run the tests; what a missing server leaves out is named at the end
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## Lint, type-check, check the import rules
 	$(BIN)/ruff format --check .

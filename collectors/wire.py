@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,28 @@ from numpy.typing import NDArray
 
 from collectors.frame import Axis, Channel, Column, Frame, Histogram, Kind, Layout, LayoutError, Storage, Updates
 from collectors.ipc import read_batch
+from collectors.wire_arrays import WireError, flat, matrix, one_line, plain, read_matrix
+
+__all__ = [
+    "CLOCK_PROBLEM",
+    "END_OF_STREAM_NS",
+    "JUDGED_ALL",
+    "MAX_AXES",
+    "MAX_BLOCK_BYTES",
+    "MAX_LAYOUT_BYTES",
+    "MAX_PROBLEM_CHARACTERS",
+    "OVERHEAD_BYTES",
+    "VERSION",
+    "Block",
+    "Identity",
+    "UnknownLayout",
+    "WireError",
+    "decode",
+    "decode_layout",
+    "encode",
+    "encode_layout",
+    "pieces",
+]
 
 VERSION = b"1"
 MAX_BLOCK_BYTES = 512_000
@@ -32,10 +54,6 @@ CLOCK_PROBLEM = "clock of the source"
 """How the `problem` of a block begins whose source's clock was found to be wrong."""
 END_OF_STREAM_NS = 4_102_444_800_000_000_000
 """Later than any data (the year 2100): `complete_ns` of a recorded source that has come to its end."""
-
-
-class WireError(ValueError):
-    """Bytes that are not a block or a layout; the message says why."""
 
 
 class UnknownLayout(WireError):  # noqa: N818 - what it is, not an error of the sender: the layout may still arrive
@@ -108,27 +126,15 @@ _CONTENT_NAMES: dict[type, bytes] = {Frame: b"frame", Updates: b"updates", type(
 
 def _arrays(content: Frame | Updates | None) -> dict[str, pa.Array]:
     if content is None:
-        return {"time_ns": _flat(np.empty(0, dtype=np.int64))}
+        return {"time_ns": flat(np.empty(0, dtype=np.int64))}
     return _frame_arrays(content) if isinstance(content, Frame) else _update_arrays(content)
 
 
 def _frame_arrays(frame: Frame) -> dict[str, pa.Array]:
-    arrays = {"time_ns": _flat(frame.time_ns), "values": _matrix(frame.values)}
+    arrays = {"time_ns": flat(frame.time_ns), "values": matrix(frame.values)}
     if frame.quality is not None:
-        arrays["quality"] = _matrix(frame.quality)
+        arrays["quality"] = matrix(frame.quality)
     return arrays
-
-
-def _flat(values: NDArray[Any]) -> pa.Array:
-    """The values as an Arrow array without a copy; pyarrow.array would do, but imports pandas to have a look."""
-    values = np.ascontiguousarray(values).reshape(-1)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
-
-
-def _matrix(values: NDArray[Any]) -> pa.FixedSizeListArray:
-    flat = _flat(values)
-    rows, width = values.shape  # from_arrays would divide by a width of 0
-    return pa.FixedSizeListArray.from_buffers(pa.list_(flat.type, width), rows, [None], children=[flat])
 
 
 def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
@@ -138,7 +144,7 @@ def _update_arrays(updates: Updates) -> dict[str, pa.Array]:
         "value": updates.value,
         "quality": updates.quality,
     }
-    return {name: _flat(array) for name, array in columns.items()}
+    return {name: flat(array) for name, array in columns.items()}
 
 
 def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
@@ -152,7 +158,7 @@ def decode(data: bytes | memoryview, layouts: Mapping[str, Layout]) -> Block:
     except WireError:
         raise
     except (pa.ArrowException, OSError, ValueError, struct.error) as error:
-        raise WireError(f"not a block: {_one_line(error)}") from None
+        raise WireError(f"not a block: {one_line(error)}") from None
     if len(arrays) != batch.num_columns:
         raise WireError(f"columns {', '.join(batch.schema.names)[:80]}: a name is used twice")
     identity = Identity(metadata["stream"], int(metadata["epoch"]), int(metadata["sequence"]))
@@ -204,9 +210,9 @@ _PRECISIONS = (pa.float32(), pa.float64())
 
 
 def _read_frame(layout: Layout, arrays: Mapping[str, pa.Array]) -> Frame:
-    time_ns = _plain(arrays, "time_ns", np.dtype(np.int64))
-    values = _read_matrix(arrays, "values", layout.width, _PRECISIONS)
-    quality = _read_matrix(arrays, "quality", layout.width, (pa.uint8(),)) if "quality" in arrays else None
+    time_ns = plain(arrays, "time_ns", np.dtype(np.int64))
+    values = read_matrix(arrays, "values", layout.width, _PRECISIONS)
+    quality = read_matrix(arrays, "quality", layout.width, (pa.uint8(),)) if "quality" in arrays else None
     try:
         return Frame(layout, time_ns, values, quality)
     except LayoutError as error:
@@ -216,52 +222,9 @@ def _read_frame(layout: Layout, arrays: Mapping[str, pa.Array]) -> Frame:
 def _read_updates(layout: Layout, arrays: Mapping[str, pa.Array]) -> Updates:
     types = {"time_ns": np.int64, "column": np.int32, "value": np.float64, "quality": np.uint8}
     try:
-        return Updates(layout, *(_plain(arrays, name, np.dtype(kind)) for name, kind in types.items()))
+        return Updates(layout, *(plain(arrays, name, np.dtype(kind)) for name, kind in types.items()))
     except LayoutError as error:
         raise WireError(str(error)) from None
-
-
-def _array(arrays: Mapping[str, pa.Array], name: str) -> pa.Array:
-    array = arrays.get(name)
-    if array is None:
-        raise WireError(f"column {name!r} is missing")
-    if array.null_count:
-        raise WireError(f"column {name!r} has nulls; no reading is NaN")
-    return array
-
-
-def _plain(arrays: Mapping[str, pa.Array], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _array(arrays, name)
-    if array.type != pa.from_numpy_dtype(dtype):
-        raise WireError(f"column {name!r} is {array.type}, not {dtype}")
-    return _view(array, dtype)
-
-
-def _read_matrix(arrays: Mapping[str, pa.Array], name: str, width: int, types: Sequence[pa.DataType]) -> NDArray[Any]:
-    array = _array(arrays, name)
-    if not pa.types.is_fixed_size_list(array.type) or array.type.value_type not in types:
-        raise WireError(f"column {name!r} is {array.type}, not rows of {' or '.join(map(str, types))}")
-    if array.type.list_size != width:
-        raise WireError(f"column {name!r} has {array.type.list_size} values a row, the layout has {width}")
-    flat = array.flatten()
-    if flat.null_count:
-        raise WireError(f"column {name!r} has nulls; no reading is NaN")
-    return _view(flat, np.dtype(flat.type.to_pandas_dtype())).reshape(len(array), width)
-
-
-def _view(array: pa.Array, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The values without a copy, read-only; shape (n,). pyarrow's to_numpy would do, but imports pandas, 40 MB of memory, first."""
-    data = array.buffers()[1]
-    if data is None or not len(array):
-        return np.empty(0, dtype)
-    try:
-        return np.frombuffer(data, dtype, count=len(array), offset=array.offset * dtype.itemsize)
-    except ValueError as error:
-        raise WireError(f"not a block: {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def pieces(frame: Frame, max_bytes: int = MAX_BLOCK_BYTES) -> Iterator[Frame]:
@@ -303,7 +266,7 @@ def decode_layout(data: bytes) -> Layout:
     except WireError:
         raise
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, OverflowError) as error:
-        raise WireError(f"not a layout: {type(error).__name__}: {_one_line(error)}") from None
+        raise WireError(f"not a layout: {type(error).__name__}: {one_line(error)}") from None
 
 
 def _read_column(entry: list[Any]) -> Column:

@@ -42,7 +42,7 @@ class AgentSettings(Section):
     enabled: bool = False
     """Stages collect and detect only, over the Kafka bus by way of a spool; `[store]` is not used."""
     node: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9_.-]*$")
-    """Stands for `{node}` in the names and places of sources; by default $SHIFTWATCH_NODE, else the first part of the host's name."""
+    """Stands for `{node}` in names, `place` and `url` of sources; by default $SHIFTWATCH_NODE, else the first part of the host's name."""
     spool: SpoolOptions = SpoolOptions()
     state: Path = Path("agent.db")
     """What the detectors have learned, a SQLite file; relative to the working directory (systemd: the StateDirectory)."""

@@ -116,7 +116,7 @@ class Service:
         teller.start()
         self._supervisor.ready(self._summary())
         while not (self._stop.is_set() or self._reload.is_set()):
-            self._stop.wait(0.2) if self._beat() else self._stop.wait(1.0)
+            self._stop.wait(poll_s) if self._beat() else self._stop.wait(1.0)
         self._supervisor.reloading() if self._reload.is_set() else self._supervisor.stopping()
         teller.stop()
         self._wind_down(bus, store)

@@ -63,8 +63,9 @@ def survival(excess: Array, tail: Array) -> Array:
     excess: shape (k,); tail: shape (k, columns), see COLUMNS.
     """
     spread, shape, far, far_survival, far_spread, far_shape = tail.T
-    near = (1.0 + shape * np.clip(excess, 0.0, far) / spread) ** (-1.0 / shape)
-    further = far_survival * (1.0 + far_shape * np.maximum(excess - far, 0.0) / far_spread) ** (-1.0 / far_shape)
+    with np.errstate(over="ignore"):  # an excess of more spreads than there are numbers is beyond any tail: probability 0
+        near = (1.0 + shape * np.clip(excess, 0.0, far) / spread) ** (-1.0 / shape)
+        further = far_survival * (1.0 + far_shape * np.maximum(excess - far, 0.0) / far_spread) ** (-1.0 / far_shape)
     result: Array = np.where(excess <= far, near, further)
     return result
 

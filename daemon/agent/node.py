@@ -1,4 +1,4 @@
-"""One configuration for the agents of many nodes: `{node}` in the names and places of sources is the node's name."""
+"""One configuration for the agents of many nodes: `{node}` in the names, places and addresses of sources is the node's name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 WORD = "{node}"
+OPTIONS = ("place", "url")
+"""Options of a source in which it stands for the node, besides the source's name; elsewhere it can have another meaning."""
 
 
 def for_node(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -30,6 +32,6 @@ def this_node() -> str:
 
 
 def _placed(section: object, node: str) -> object:
-    if not isinstance(section, Mapping) or not isinstance(section.get("place"), str):
+    if not isinstance(section, Mapping):
         return section
-    return {**section, "place": section["place"].replace(WORD, node)}
+    return {key: value.replace(WORD, node) if key in OPTIONS and isinstance(value, str) else value for key, value in section.items()}

@@ -54,7 +54,7 @@ class Lane:
 
     @property
     def records(self) -> int:
-        """How many are not delivered; one that is damaged counts until it is come across."""
+        """How many are not delivered, damaged ones included."""
         return self._next - self._delivered
 
     @property
@@ -86,14 +86,13 @@ class Lane:
 
     def read(self, max_records: int, max_bytes: int) -> list[Spooled]:
         """The next records that are not delivered, at least one where there is any; the same again until `delivered`."""
-        found: list[Spooled] = []
         self._ends.clear()
         while self._segments and self._delivered < self._segments[-1].end:
             found = self._read_segment(self._segments[0], max_records, max_bytes)
             if found:
                 return found
             self._pass_over(self._segments[0])
-        size = 0
+        found, size = [], 0
         for record in self._waiting.records:
             if found and (size + record.size > max_bytes or len(found) == max_records):
                 break

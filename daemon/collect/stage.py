@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,8 @@ class CollectStage:
         self._clock = clock
         self._sources: list[Source] = []
         self._started = False
+        self._closing = False
+        self._retrying = threading.Lock()  # a job that is added while the scheduler shuts down waits for it, and it for the job
         epoch = clock.now_ns()
         publishers: dict[str, Publisher] = {}
         self._heartbeat_s = settings.agent.heartbeat_s if settings.agent.enabled else HEARTBEAT_S
@@ -76,6 +79,8 @@ class CollectStage:
         """Ends the schedule, then the collectors; what they yielded is sent. One that hangs is left behind, and named."""
         hanging: list[str] = []
         if self._started:
+            with self._retrying:
+                self._closing = True
             self._scheduler.pause()
             deadline = time.monotonic() + LAST_TURN_S
             hanging = [source.name for source in self._sources if not source.wait_until_idle(max(deadline - time.monotonic(), 0.0))]
@@ -108,12 +113,13 @@ class CollectStage:
     def _run(self, source: Source) -> None:
         """One turn, and another one soon where it failed and its next turn is far."""
         source.run()
-        if (delay_s := source.retry_s) is None or not self._scheduler.running:
+        if (delay_s := source.retry_s) is None:
             return
         due = datetime.now(UTC) + timedelta(seconds=delay_s / self._clock.speed)
-        self._scheduler.add_job(
-            self._run, "date", args=[source], run_date=due, id=f"{source.name}{_RETRY}", replace_existing=True, misfire_grace_time=None
-        )
+        retry = {"args": [source], "run_date": due, "id": f"{source.name}{_RETRY}", "replace_existing": True, "misfire_grace_time": None}
+        with self._retrying:
+            if not self._closing:
+                self._scheduler.add_job(self._run, "date", **retry)
 
     def _beat_if_heard(self, source: Source) -> None:
         """Only the process that reads a pushed source's messages knows whether it is alive."""

@@ -16,7 +16,14 @@ from tests.conftest import missing
 from tests.deploy.configurations import DEPLOY, checked, everything_on, secret_files
 
 FOLDER = DEPLOY / "systemd"
-UNITS = ("shiftwatch.service", "shiftwatch@.service", "shiftwatch.target", "shiftwatch-smartctl.service", "shiftwatch-smartctl.timer")
+UNITS = (
+    "shiftwatch.service",
+    "shiftwatch@.service",
+    "shiftwatch.target",
+    "shiftwatch-agent.service",
+    "shiftwatch-smartctl.service",
+    "shiftwatch-smartctl.timer",
+)
 SERVICES = [unit for unit in UNITS if unit.endswith(".service")]
 PROGRAMS = ("opt/shiftwatch/bin/shiftwatch", "usr/local/libexec/shiftwatch/smartctl-reports", "bin/kill")
 

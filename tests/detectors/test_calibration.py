@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -108,6 +108,7 @@ class TestExceedance:
     st.lists(st.floats(0, 1e6), min_size=10, max_size=1500),
     st.lists(st.floats(0, 1e9), min_size=2, max_size=50),
 )
+@example([0.0] * 9 + [2.2250738585e-313], [0.0, 1.0])  # more spreads than there are numbers
 def test_a_higher_score_is_never_more_probable(sample: list[float], scores: list[float]) -> None:
     calibration = fitted(np.array(sample)[:, None])
     p = tail(calibration, np.sort(np.array(scores))[:, None])[:, 0]
