@@ -205,6 +205,28 @@ DEAD_MANS_SWITCH = Alert(
     DAEMON,
     "No clock: it always holds.",
 )
+AGENT_CUT_OFF = Alert(
+    "ShiftwatchAgentCutOff",
+    "min by (instance) (shiftwatch_spool_connected) == 0",
+    "10m",
+    WARNING,
+    "The agent {{ $labels.instance }} does not reach the broker",
+    "It keeps on its disk what it collects, judges it there, and sends all of it later; nobody hears of its findings until then.",
+    "agent-cut-off",
+    DAEMON,
+    WALL,
+)
+AGENT_DROPPED = Alert(
+    "ShiftwatchAgentDropped",
+    f"sum by (instance, lane, reason) ({grown('shiftwatch_spool_dropped_records_total', '15m')}) > 0",
+    "0m",
+    WARNING,
+    "The agent {{ $labels.instance }} gave up {{ $value | humanize }} records of {{ $labels.lane }} ({{ $labels.reason }})",
+    "They do not come back. Of readings a summary of each minute stays as long as it has room; findings are given up last.",
+    "agent-cut-off",
+    DAEMON,
+    WALL,
+)
 ALERTS = (
     DOWN,
     STAGE_MISSING,
@@ -220,6 +242,8 @@ ALERTS = (
     BUDGET_OVERRUN,
     FALSE_ALARMS_HIGH,
     OPTIMIZER_BLIND,
+    AGENT_CUT_OFF,
+    AGENT_DROPPED,
     DEAD_MANS_SWITCH,
 )
 GROUPS: tuple[tuple[str, tuple[Recording | Alert, ...]], ...] = (("shiftwatch.series", RECORDINGS), ("shiftwatch.monitor", ALERTS))
