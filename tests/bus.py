@@ -19,7 +19,7 @@ from tests.kafka_broker import fast_options
 TOPICS = {t.name: t for t in (Topic("frames", partitions=4, partitions_fixed=False), Topic("findings"), Topic("incidents", compacted=True))}
 FRAMES = frozenset(TopicPartition("frames", number) for number in range(4))
 FINDINGS = TopicPartition("findings", 0)
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 
 Subscribe = Callable[..., Subscription]
 
