@@ -96,7 +96,7 @@ class BackblazeCollector:
         """Nothing stays open."""
 
     def _file(self, file: DayFile, drives: Drives) -> Iterator[Collected]:
-        held = _Days()
+        held = _Days()  # RuntimeError is what zipfile raises of a member that is encrypted, or packed as it does not know
         reader = RowReader(file.name, {FAILURE: FAILURE, **{attribute.column: attribute.name for attribute in self._attributes}})
         try:
             with file.opened() as stream:
@@ -107,7 +107,7 @@ class BackblazeCollector:
                     held.add(block)
                     while held.rows > ROWS_HELD and len(held) > 1:
                         yield from drives.frames(held.earliest(), file.name)
-        except (OSError, EOFError, LayoutOfFileError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, LayoutOfFileError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             yield Rejected(file.name, " ".join((getattr(error, "strerror", None) or str(error)).split()))
         while len(held):
             yield from drives.frames(held.earliest(), file.name)

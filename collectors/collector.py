@@ -7,11 +7,13 @@ write anywhere, or put a secret into a name, a value or an error.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from collectors.frame import Frame, Updates
 
@@ -40,6 +42,12 @@ class Options(BaseModel):
     """Base of every plugin's options: an unknown key is an error, values are checked once and never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*")
+    @classmethod
+    def _with_variables_expanded(cls, value: object) -> object:
+        """A path may begin with a variable: systemd tells only by `$CREDENTIALS_DIRECTORY` where the secrets of a unit are."""
+        return Path(os.path.expandvars(value)) if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True, slots=True)

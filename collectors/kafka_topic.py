@@ -54,6 +54,9 @@ class KafkaTopicCollector:
     sensor each become channels by a table of one row, `rows = "[@]"`, where `{topic}` and `{message_key}` may stand in names too.
     Without `time` a reading has the time of its message. Messages that cannot be used are rejected with topic, partition and offset.
 
+    The first time it begins with what is sent from then on: where little is sent, a first look needs `start = "earliest"`, or patience
+    (`--wait-s 60`).
+
     Example:
         [source.network]
         collector = "kafka_topic"

@@ -19,6 +19,9 @@ from collectors.tabular.table_blocks import Block, expand
 from collectors.tabular.table_columns import ColumnOptions, Columns, TimeOptions
 from collectors.tabular.table_values import NO_TIME, moment_ns
 
+REST_NS = 1_800_000_000_000
+"""A table that nobody has written to for so long ends with a whole row, also without a newline; writers may hold lines back for minutes."""
+
 
 class RunStarts(Options):
     """A table with a row for each run that tells when it began."""
@@ -121,34 +124,50 @@ class LumisectionsCollector:
     def collect(self) -> Iterator[Collected]:
         """All rows of all files in order of their time, and at later calls those that were added; what cannot be read is rejected."""
         paths = expand(self._options.files)
+        runs = self._options.runs
+        runs_signature = None if runs is None or not runs.file.exists() else Signature.of(runs.file.stat())
         starts = self._start_of_runs()
         rows_before = 0
         for path in paths:
-            done = self._done.get(path, _Done(None, NO_TIME, 0))
             try:
-                signature = Signature.of(Path(path).stat())
-                if signature != done.signature:
-                    table = LumisectionTable(self._origin, path, self._columns, self._meaning, starts, rows_before)
-                    for block in table_blocks(path, self._options.format, self._options.delimiter, self._options.block_rows):
-                        yield from table.take(block)
-                    yield from table.frames(done.newest_ns, self._options.block_rows)
-                    newest_ns = max(done.newest_ns, table.newest_ns - self._may_end_within_a_row(path))
-                    done = self._done[path] = _Done(signature, newest_ns, table.rows)
+                yield from self._file(path, starts, runs_signature, rows_before)
             except (CollectError, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).removeprefix(f"{path}: ")
                 if len(paths) == 1:
                     raise CollectError(f"{path}: {reason}") from None
                 yield Rejected(path, reason)
-            rows_before += done.rows
+            rows_before += self._done[path].rows if path in self._done else 0
+
+    def _file(self, path: str, starts: Mapping[int, int], runs: Signature | None, rows_before: int) -> Iterator[Collected]:
+        """The rows of one file that are new, where it or the table of runs has changed."""
+        options, done = self._options, self._done.get(path, _Done(None, None, NO_TIME, 0))
+        signature = Signature.of(Path(path).stat())
+        if (signature, runs) == done[:2]:
+            return
+        is_open = self._may_end_within_a_row(path)
+        is_written = is_open and abs(self._origin.now_ns() - signature.modified_ns) < REST_NS
+        table = LumisectionTable(self._origin, path, self._columns, self._meaning, starts, rows_before)
+        for block in table_blocks(path, options.format, options.delimiter, options.block_rows, is_written=is_written):
+            yield from table.take(block)
+        if is_written:
+            yield Rejected(path, f"its last line has no end; it is read when it has one, or after {REST_NS // 60_000_000_000} min")
+        yield from table.frames(done.newest_ns, options.block_rows)
+        newest_ns = max(done.newest_ns, table.newest_ns - (is_open and not is_written))
+        self._done[path] = _Done(None if is_written else signature, runs, newest_ns, table.rows)
 
     def close(self) -> None:
         """Nothing stays open between two calls."""
 
     def _may_end_within_a_row(self, path: str) -> bool:
-        """Whether the last row of a text is perhaps still being written: it is taken, and taken again when the file has grown."""
+        """Whether the last row of a text is perhaps still being written.
+
+        It waits until it is whole or the file has rested; then it is taken, and taken again should the file grow.
+        """
         if path.endswith(".gz") or format_of(path, self._options.format) != "csv":
             return False
         with Path(path).open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
 
@@ -167,5 +186,7 @@ class _Done(NamedTuple):
     """What was read of a file."""
 
     signature: Signature | None
+    runs: Signature | None
+    """Of the table of runs: what had no start then may have one now."""
     newest_ns: int
     rows: int

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from collectors.collector import Collected, CollectError, Options, Origin, Rejected
 from collectors.patterns import Selection
-from collectors.tabular.records_blocks import record_blocks
+from collectors.tabular.records_blocks import record_blocks, text_of_lists
 from collectors.tabular.records_groups import LEFT_OUT, GroupColumns, Groups, Survey
 from collectors.tabular.records_options import RecordsOptions
 from collectors.tabular.records_reading import RecordReader
@@ -95,7 +95,10 @@ class RecordsCollector:
             raise CollectError(f"{path}: {str(error).partition(chr(10))[0]}") from None
 
     def _whole(self, block: Block) -> Block:
-        """Of JSON lines a block may lack a column that earlier ones had: no record of it says anything there."""
+        """Of JSON lines a block may lack a column that earlier ones had: no record of it says anything there. Lists become text."""
+        there = {name: block.columns[name] for name in self._options.wanted_columns() if name in block.columns}
+        texts = {name: text_of_lists(column) for name, column in there.items() if pa.types.is_nested(column.type)}
+        block = block._replace(columns={**block.columns, **texts}) if texts else block
         missing = [name for name in self._options.wanted_columns() if name not in block.columns]
         nothing = {name: pa.nulls(block.rows, pa.string()) for name in missing}
         return block._replace(columns={**block.columns, **nothing}) if missing else block

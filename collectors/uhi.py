@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from collectors.frame import Histogram
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Unpacked; a file that claims to be larger than this is damage, not data."""
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -88,9 +90,7 @@ class UhiSnapshotReader:
             found[name] = Found(histogram, parsed)
         self._known = {name: histogram for name, (histogram, _) in found.items()}
         if not found:
-            return Snapshot(
-                None, rejected or [Rejected(file.path, "holds no histogram that `include` and `exclude` let through")], signature
-            )
+            return Snapshot(None, rejected, signature)
         frame, untrue = self._frames.frame(file, signature.modified_ns, [found[name] for name in sorted(found)])
         return Snapshot(frame, rejected + untrue, signature)
 
@@ -105,7 +105,11 @@ def _load(path: str) -> tuple[Any, Signature]:
         if Signature.of(os.fstat(file.fileno())) != signature:
             raise FileFormatError("it was written to while it was read; read again at the next turn")
     try:
-        return json.loads(_unpacked(content)), signature
+        plain = _unpacked(content)
+        document = json.loads(plain)
+        if _SURROGATE.search(plain):  # perhaps half of a pair, which is no text that could be sent on
+            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
+        return document, signature
     except (ValueError, RecursionError) as error:
         if isinstance(error, FileFormatError):
             raise

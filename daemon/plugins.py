@@ -5,6 +5,7 @@ A plugin's module is imported only when a configuration names it, so that what i
 
 from __future__ import annotations
 
+import difflib
 import re
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points, packages_distributions
@@ -39,8 +40,15 @@ def entry_point(group: str, name: str) -> EntryPoint:
     """Where a plugin's class is; nothing is imported. Raises PluginError."""
     point = _points(group).get(name)
     if point is None:
-        raise PluginError(f"no {group[:-1]} {name!r}; there are {', '.join(names(group)) or 'none'}")
+        raise PluginError(unknown(group, name))
     return point
+
+
+def unknown(group: str, name: str) -> str:
+    """That there is no plugin of this name, what was perhaps meant, and what there is."""
+    similar = difflib.get_close_matches(name, names(group), n=1)
+    meant = f"; {similar[0]!r} is perhaps meant" if similar else ""
+    return f"no {group[:-1]} {name!r}; there are {', '.join(names(group)) or 'none'}{meant}"
 
 
 def install_command(point: EntryPoint) -> str:

@@ -61,7 +61,7 @@ def test_the_detector_judges_and_explains() -> None:
 
 def test_the_message_of_a_third_party_is_read() -> None:
     source, place, _, values, units = read_message(blocks("json")[0].encode())
-    assert (source, place, values, units) == ("weather", "CMS/HALL", {"temperature": 21.5}, {"temperature": "C"})
+    assert (source, place, values, units) == ("weather", "CMS/HALL", {"temperature": 21.5}, {"temperature": "degC"})
 
 
 def test_every_file_it_links_to_is_there() -> None:

@@ -78,7 +78,7 @@ class FollowedFilesOptions(Options):
     """Regular expression = replacement, on the object's path in the file. What changes from run to run must go, or every run
     has histograms of its own."""
     run_pattern: Annotated[str, AfterValidator(check_run_pattern)] = DEFAULT_RUN_PATTERN
-    """Regular expression with the group `run`, searched in the file's path; by default for the names that CMS gives.
+    """Regular expression with the group `run`, searched in the file's path; by default for names as CMS gives them, and "run_0123".
 
     Also `lumisection` where each file is the snapshot of one, and `version` where a file is written again. What its other named groups
     match also differs between files of one series. Run and lumisection become channels of these names."""
@@ -127,16 +127,21 @@ class FollowedFiles:
         self._run_pattern = re.compile(options.run_pattern)
         self._naming = Naming.of(origin.place, options)
         self._readers: dict[str, SnapshotReader] = {}
-        self._parts: set[str] = set()
+        self._parts: dict[str, str] = {}
         self._owners: dict[str, str] = {}
-        self._disputed: list[Rejected] = []
+        self._refused: dict[str, dict[str, str]] = {}  # by series: the owners of paths that it may not use
+        self._untold: list[tuple[str, str, str]] = []  # series, owner and path
+        self._away: set[str] = set()
+        self._told_late: dict[str, tuple[int, int, int]] = {}
         self._seen: dict[str, Signature] = {}
         self._last: dict[str, RunFile] = {}
 
     def collect(self) -> Iterator[Collected]:
         """A frame for each file that changed; what cannot be read is rejected and tried again when it changes. Raises CollectError."""
         series = series_of(self._files(), self._run_pattern)
+        self._release(series)
         for name, files in series.items():
+            yield from self._passed_over(name, files)
             for file in self._due(name, files):
                 yield from self._read(name, file)
         present = {file.path for files in series.values() for file in files}
@@ -154,13 +159,44 @@ class FollowedFiles:
             raise CollectError(f"no file matches {', '.join(self._options.globs)}")
         return list(found.items())
 
+    def _release(self, series: dict[str, list[RunFile]]) -> None:
+        """Forgets the series whose files are gone, also at the turn before: what they showed is free for others."""
+        away = self._parts.keys() - series.keys()
+        gone, self._away = away & self._away, away
+        if not gone:
+            return
+        self._owners = {path: owner for path, owner in self._owners.items() if owner not in gone}
+        waiting = {name for name, refused in self._refused.items() if not gone.isdisjoint(refused.values())} - gone
+        for name in waiting:  # reads its newest file again, with all that it may use now
+            self._seen = {path: seen for path, seen in self._seen.items() if path != self._last[name].path}
+        for name in waiting | gone:
+            self._readers.pop(name, None)
+            self._refused.pop(name, None)
+        for name in gone:
+            self._parts.pop(name)
+            self._told_late.pop(name, None)
+            if self._last[name].run < 0:  # of the others it says which runs were read
+                self._last.pop(name)
+
     def _due(self, series: str, files: list[RunFile]) -> list[RunFile]:
         """Files to look at: from the run or lumisection that was read last, whose end must not be missed, to the newest."""
         last = self._last.get(series)
         due = of_past_runs(files, self._options.past_runs) if last is None else [f for f in files if f[:3] >= last[:3]]
+        if last is not None and not due and files[-1].modified_ns > last.modified_ns:
+            due = files[-1:]  # what had a higher number was a mistake and is gone, or runs are counted from the beginning again
         if due:
             self._last[series] = due[-1]
         return due
+
+    def _passed_over(self, series: str, files: list[RunFile]) -> Iterator[Rejected]:
+        """Says once of files that are written after one with a higher run or lumisection was read, that they are not read."""
+        last = self._last.get(series)
+        if last is None or files[-1][:3] < last[:3]:
+            return
+        late = [f for f in files if f[:3] < last[:3] and f.modified_ns > last.modified_ns and f.path not in self._seen]
+        if late and self._told_late.get(series) != last[:3]:
+            self._told_late[series] = last[:3]
+            yield Rejected(late[-1].path, f"is newer than {last.path} and comes before it by its run and lumisection: it is not read")
 
     def _read(self, series: str, file: RunFile) -> Iterator[Collected]:
         try:
@@ -179,22 +215,35 @@ class FollowedFiles:
             return
         self._seen[file.path] = snapshot.signature
         yield from snapshot.rejected
-        yield from self._disputed
-        self._disputed.clear()
+        yield from self._disputes()
         if snapshot.frame is not None:
             yield snapshot.frame
+        elif not snapshot.rejected and not self._refused[series]:
+            yield Rejected(file.path, "holds no histogram that `include` and `exclude` let through")
+
+    def _disputes(self) -> Iterator[Rejected]:
+        """Which paths a series may not use, once, in a line for each series that uses them."""
+        paths: dict[tuple[str, str], list[str]] = {}
+        for series, owner, path in self._untold:
+            paths.setdefault((series, owner), []).append(path)
+        self._untold.clear()
+        for (series, owner), names in paths.items():
+            what = f"{len(names)} histograms ({min(names)} …) are" if len(names) > 1 else f"{names[0]} is"
+            reason = f"{what} in {owner} as well, from where they are read; if both are files of one series, say so by `run_pattern`"
+            yield Rejected(series, reason)
 
     def _reader(self, series: str) -> SnapshotReader:
         if series not in self._readers:
+            refused = self._refused.setdefault(series, {})
 
-            def claim(name: str) -> bool:
-                owner = self._owners.setdefault(name, series)
-                if owner != series:
-                    self._disputed.append(Rejected(f"{series}:{name}", f"the files of {owner} hold a histogram of this path as well"))
+            def claim(path: str) -> bool:
+                owner = self._owners.setdefault(path, series)
+                if owner != series and path not in refused:
+                    refused[path] = owner
+                    self._untold.append((series, owner, path))
                 return owner == series
 
             stem = Path(series).stem
-            part = series if stem in self._parts else stem
-            self._parts.add(part)
+            part = self._parts.setdefault(series, series if stem in self._parts.values() else stem)
             self._readers[series] = self._open_series(self._source, part, self._naming, claim)
         return self._readers[series]

@@ -57,14 +57,16 @@ def format_of(path: str, table_format: TableFormat) -> TableFormat:
     return "json" if name.endswith(".json") else "parquet" if name.endswith((".parquet", ".pq")) else "csv"
 
 
-def table_blocks(path: str, table_format: TableFormat, delimiter: str, rows: int) -> Iterator[Block | Rejected]:
-    """Blocks of a table in a file, by its ending where the format is auto. Raises CollectError."""
+def table_blocks(
+    path: str, table_format: TableFormat, delimiter: str, rows: int, *, is_written: bool = False
+) -> Iterator[Block | Rejected]:
+    """Blocks of a table in a file, by its ending where the format is auto; `is_written`: see `csv_blocks`. Raises CollectError."""
     match format_of(path, table_format):
         case "json":
             return json_blocks(path, rows)
         case "parquet":
             return parquet_blocks(path, rows)
-    return csv_blocks(path, delimiter, (), rows)
+    return csv_blocks(path, delimiter, (), rows, is_written=is_written)
 
 
 class LumisectionTable:

@@ -7,6 +7,7 @@ described in https://root.cern.ch/doc/master/classTFile.html (file header, TKey,
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ _KEY = struct.Struct(">ihiIhhii")
 _KEY_BIG = struct.Struct(">ihiIhhqq")
 _DIRECTORY = struct.Struct(">hIIiiiii")
 _DIRECTORY_BIG = struct.Struct(">hIIiiqqq")
+_SURROGATE = re.compile("[\udc80-\udcff]")
+"""What stands for a byte that is not UTF-8."""
 _BLOCK_HEADER_BYTES = 9
 _LZ4_CHECKSUM_BYTES = 8
 
@@ -80,6 +83,11 @@ def _string(data: bytes, at: int) -> tuple[str, int]:
     if length < 0:
         raise RootFormatError("a text of negative length")
     return data[at : at + length].decode("utf-8", "surrogateescape"), at + length
+
+
+def _shown(name: str) -> str:
+    """The name as a text that can be sent: one that is not UTF-8 is Latin-1, as older programs wrote it."""
+    return name if name.isascii() or not _SURROGATE.search(name) else name.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def decompress(data: bytes, size: int) -> bytes:
@@ -172,7 +180,7 @@ class RootFile:
             if key.class_name in ("TDirectory", "TDirectoryFile"):
                 yield from self._walk(f"{path}{key.name}/", key.seek + key.header_bytes, depth + 1)
             else:
-                yield path + key.name, key
+                yield _shown(path + key.name), key
 
     def _directory(self, at: int, *, is_root: bool) -> list[Key]:
         record = self._read(at, _DIRECTORY_BIG.size, least=_DIRECTORY.size)

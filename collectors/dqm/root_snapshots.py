@@ -51,8 +51,6 @@ class RootSnapshotReader:
             if not opened.is_unchanged():
                 raise RootFormatError("it was written to while it was read; read again at the next turn")
         self._known = {name: self._known[name] for name in found}
-        if not found and not rejected:
-            rejected = [Rejected(file.path, "holds no histogram that `include` and `exclude` let through")]
         if not found:
             return Snapshot(None, rejected, opened.signature)
         frame, untrue = self._frames.frame(file, opened.signature.modified_ns, [found[name] for name in sorted(found)])

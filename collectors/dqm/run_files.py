@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 DEFAULT_RUN_PATTERN = (
-    r"(?:_V(?P<version>\d+))?(?:_[^/]*?)??(?:_R(?:un)?|(?<![A-Za-z])run)0*(?P<run>\d+)"
+    r"(?:_V(?P<version>\d+))?(?:_[^/]*?)??(?:_R|(?<![A-Za-z])(?:[Rr]un|RUN)[_-]?)0*(?P<run>\d+)"
     r"(?:[^/]*?(?P<snapshot>(?:_L(?=\d{6}(?!\d))|[._](?:ls|LS))0*(?P<lumisection>\d+)(?:_host[^/]*)?))?[^/]*$"
 )
 """Run, version and lumisection in the names that CMS gives: DQM_V0001_EcalBarrel_R000297056.root,
 DQM_V0002_R000297056__Global__DQMIO.root, and snapshots of a lumisection DQM_V0001_Ecal_R000297056.root.ls00000042_hostX_pid00000123,
-DQM_V0001_Ecal_R000297056_L000042.root and run297056_ls0042_streamDQM.root
+DQM_V0001_Ecal_R000297056_L000042.root and run297056_ls0042_streamDQM.root; others: run_0123.root, Run0123.root, histos_run-12.root
 (https://github.com/cms-sw/cmssw/tree/master/DQMServices/FileIO/plugins)."""
 WHOLE_RUN = 2**31
 """The lumisection of a file that has none in its name: what is written at the end of a run comes after the run's snapshots."""
 _HUNDREDS = re.compile(r"(?<=/)\d+x+(?=/)")
 """A folder for the files of many runs ("0002970xx")."""
 
+_RUN_FOLDER = re.compile(r"(?P<prefix>[Rr]un_?|R)?0*(?P<run>\d+)")
 _LONG_RUN_DIGITS = 5
 """A folder whose name is a shorter number is not taken for that of a run."""
 
@@ -83,7 +84,12 @@ def _series(path: str, match: re.Match[str]) -> str:
             kept += path[at:begin].rstrip("0")
             at = end
     folder, slash, name = (kept + path[at:]).rpartition("/")
+    first, *folders = _HUNDREDS.sub("", folder + slash).split("/")
     run = match["run"].lstrip("0")
-    prefix = "(?:[Rr]un_?|R)?" if len(run) >= _LONG_RUN_DIGITS else "(?:[Rr]un_?|R)"
-    without_run = re.sub(rf"(?<=/){prefix}0*{run}(?=/)", "", _HUNDREDS.sub("", folder + slash))
-    return without_run + name
+    return "/".join([first, *("" if _is_of_run(step, run) else step for step in folders)]) + name
+
+
+def _is_of_run(folder: str, run: str) -> bool:
+    """Whether a folder is called after the run ("run297056", "000297056")."""
+    match = _RUN_FOLDER.fullmatch(folder)
+    return match is not None and match["run"] == run and (match["prefix"] is not None or len(run) >= _LONG_RUN_DIGITS)

@@ -10,7 +10,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -18,6 +17,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 
 from collectors.collector import CollectError, Rejected
+from collectors.messages.kafka_security import security_of
 from collectors.messages.kafka_source_options import KafkaSourceOptions
 from collectors.patterns import matches
 
@@ -29,17 +29,6 @@ DISCOVERY_INTERVAL_S = 30.0
 """How soon partitions and topics are seen that are new."""
 POLL_RECORDS = 500
 POLL_S = 0.2
-WIRE_LOGGERS = ("kafka.net.connection", "kafka.protocol.parser")
-"""Their debug messages are the bytes that are sent, and with the mechanism PLAIN these hold the password."""
-
-
-class _Hidden(str):
-    """A password that kafka-python can use and that its debug log, which prints configurations, does not show."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'**********'"
 
 
 class _Reasons(logging.Handler):
@@ -82,6 +71,8 @@ class TopicReader:
         self._discover_at_s = 0.0
         self._missing: list[str] = []
         self._has_begun = False
+        self._behind = 0  # messages that the last turn left for the next ones
+        self._is_told_behind = False
         self._done: dict[TopicPartition, int] = {}  # offsets up to which everything is safe
         self._stored: dict[TopicPartition, int] = {}  # what the group knows of that
         self._position: dict[TopicPartition, int] = {}  # where kafka-python reads on
@@ -115,6 +106,19 @@ class TopicReader:
             elif time.monotonic() > deadline_s:
                 self._disconnect()
                 raise CollectError(f"Kafka at {self._options.servers}: there are messages, and none came within {timeout_s:g} s")
+        self._tell_behind(sum(max(0, end - self._position[partition]) for partition, end in ends.items()))
+
+    def _tell_behind(self, messages: int) -> None:
+        """Says that more comes than is read, before the broker deletes what was not read; once, until it has been caught up with."""
+        if messages > self._behind and self._behind and not self._is_told_behind:
+            self._is_told_behind = True
+            log.warning(
+                "topics come faster than they are read group=%s messages_behind=%d: raise max_messages and max_bytes, or shorten period_s",
+                self._group_id,
+                messages,
+            )
+        self._is_told_behind &= messages > 0
+        self._behind = messages
 
     def end(self) -> None:
         """What was read in this turn is safe."""
@@ -149,7 +153,7 @@ class TopicReader:
         """Takes over partitions that are new, gives up those that are gone; topics that are not there."""
         there = self._consumer.topics()
         found = sorted(topic for topic in there if any(matches(pattern, topic) for pattern in self._topics))
-        partitions = {TopicPartition(topic, number) for topic in found for number in self._consumer.partitions_for_topic(topic)}
+        partitions = {TopicPartition(topic, number) for topic in found for number in self._consumer.partitions_for_topic(topic) or ()}
         if partitions != self._consumer.assignment():
             self._consumer.assign(sorted(partitions))
             self._position = {}
@@ -166,8 +170,12 @@ class TopicReader:
         fresh = [partition for partition, offset in stored.items() if offset is None]
         for partition in fresh:  # of a topic that was deleted and made anew
             self._stored.pop(partition, None)
-        bounds = self._consumer.end_offsets if self._start == "latest" and is_first else self._consumer.beginning_offsets
-        begins = bounds(fresh, timeout_ms=self._timeout_ms) if fresh else {}
+        read_before = {partition.topic for partition, offset in stored.items() if offset is not None}
+        is_at_end = self._start == "latest" and is_first
+        ends = [partition for partition in fresh if is_at_end and partition.topic not in read_before]
+        rest = [partition for partition in fresh if partition not in ends]  # also those that were added while we were away
+        begins = self._consumer.end_offsets(ends, timeout_ms=self._timeout_ms) if ends else {}
+        begins |= self._consumer.beginning_offsets(rest, timeout_ms=self._timeout_ms) if rest else {}
         self._done |= {partition: begins[partition] if offset is None else offset for partition, offset in stored.items()}
         self._store()  # or a restart before the first message would begin at a later one
 
@@ -225,7 +233,7 @@ class TopicReader:
                 request_timeout_ms=self._timeout_ms,
                 bootstrap_timeout_ms=self._timeout_ms,
                 fetch_max_wait_ms=min(500, self._timeout_ms // 2),
-                **self._security(),
+                **security_of(self._options),
             )
         except (KafkaError, OSError, ValueError) as error:
             for client in clients:
@@ -234,30 +242,6 @@ class TopicReader:
             raise ConnectionError(f"no session ({_described(reasons.first or error)}); check security_protocol {protocol}") from None
         finally:
             logger.removeHandler(reasons)
-
-    def _security(self) -> dict[str, Any]:
-        options = self._options
-        settings: dict[str, Any] = {"bootstrap_servers": list(options.bootstrap_servers), "security_protocol": options.security_protocol}
-        if options.security_protocol.startswith("SASL"):
-            for name in WIRE_LOGGERS:
-                logging.getLogger(name).setLevel(logging.INFO)
-            settings |= {"sasl_mechanism": options.sasl_mechanism, "sasl_plain_username": options.sasl_username}
-            settings["sasl_plain_password"] = self._password()
-        if options.security_protocol.endswith("SSL"):
-            files = {name: getattr(options, name) for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")}
-            settings |= {name: _readable(path) for name, path in files.items() if path is not None}
-            settings["ssl_check_hostname"] = options.ssl_check_hostname
-        return settings
-
-    def _password(self) -> _Hidden:
-        """Raises OSError and ValueError that name the file."""
-        if self._options.sasl_password is not None:
-            return _Hidden(self._options.sasl_password.get_secret_value())
-        assert self._options.sasl_password_file is not None
-        try:
-            return _Hidden(Path(_readable(self._options.sasl_password_file)).read_text(encoding="utf-8").strip())
-        except UnicodeDecodeError:
-            raise ValueError(f"{self._options.sasl_password_file}: not a text") from None
 
     def _unreachable(self) -> str:
         """Why none of the brokers accepts a connection; "" where one does."""
@@ -287,11 +271,3 @@ def _named(partition: TopicPartition) -> str:
 
 def _described(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _readable(path: Path) -> str:
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror}") from None
-    return str(path)

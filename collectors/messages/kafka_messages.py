@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from collectors.tabular.table_values import NO_TIME, TimeFormat, numbers, times
 
 TIME_COLUMNS = ("time", "timestamp", "datetime", "time_ns", "time_ms", "time_s")
 """What the column of times is looked for as, in any case of letters, where no option names it."""
+LAST_MS = np.iinfo(np.int64).max // 1_000_000
 Record = Any
 """A message of kafka-python: topic, partition, offset, timestamp in ms, key and value as bytes."""
 
@@ -39,7 +40,8 @@ def named(record: Record) -> str:
 
 
 def _time_ns(record: Record, now_ns: int) -> int:
-    return int(record.timestamp) * 1_000_000 if record.timestamp is not None and record.timestamp > 0 else now_ns
+    """The message's own time; that of arrival where it has none, or one in other units than ms, beyond what int64 holds."""
+    return int(record.timestamp) * 1_000_000 if 0 < (record.timestamp or 0) <= LAST_MS else now_ns
 
 
 class JsonDecoder:
@@ -64,7 +66,12 @@ class JsonDecoder:
             if document is None:
                 yield Rejected(named(record), "an empty message", record.value)
                 continue
-            readings = self._mapper.read(document, {"topic": record.topic, "message_key": (record.key or b"").decode("utf-8", "replace")})
+            labels = {"topic": record.topic, "message_key": (record.key or b"").decode("utf-8", "replace")}
+            try:
+                readings = self._mapper.read(document, labels)
+            except (ArithmeticError, ValueError, TypeError, RecursionError) as error:  # or it would be read again, and nothing after it
+                yield Rejected(named(record), f"cannot be read: {' '.join(str(error).split())[:200]}", record.value)
+                continue
             if not readings.is_found:
                 yield Rejected(named(record), "there is nothing at any of the paths", record.value)
             yield from readings.rejected(named(record))
@@ -126,7 +133,7 @@ class ArrowDecoder:
             try:
                 for batch in read_batches(record.value):
                     yield from self._batch(record, batch, _time_ns(record, now_ns))
-            except (ValueError, OSError, pa.ArrowException, struct.error) as error:
+            except (ValueError, OSError, ArithmeticError, pa.ArrowException, struct.error) as error:
                 yield Rejected(named(record), f"no Arrow IPC stream: {' '.join(str(error).split())[:200]}", record.value)
 
     def _batch(self, record: Record, batch: pa.RecordBatch, now_ns: int) -> Iterator[Collected]:
@@ -187,14 +194,15 @@ class ArrowDecoder:
         code = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
         column = batch.column(wanted[1])
         values, bad = np.full(batch.num_rows, np.nan), np.zeros(batch.num_rows, dtype=bool)
-        position = np.full(len(names) + 1, -1, dtype=np.int32)
+        position = np.array([*self._positions(names), -1], dtype=np.int32)
+        order = np.argsort(code, kind="stable")
+        bounds = np.searchsorted(code[order], np.arange(len(names) + 1))
+        sorted_cells = column.take(pa.array(order))
         for i, name in enumerate(names):
-            rows = np.flatnonzero(code == i)
-            channel = self._channel(name)
-            if channel is None or not len(rows):
+            channel, (first, end) = self._channels.get(name), bounds[i : i + 2].tolist()
+            if channel is None or first == end:
                 continue
-            position[i] = self._layout.position(name)
-            cells = column.take(pa.array(rows))
+            rows, cells = order[first:end], sorted_cells.slice(first, end - first)
             values[rows], bad[rows] = _cells(cells, channel)
             if bad[rows].any():
                 yield Rejected(f"{where}: {name}", _told(cells, bad[rows]))
@@ -205,16 +213,18 @@ class ArrowDecoder:
             quality = np.where(bad, Quality.INVALID, Quality.GOOD).astype(np.uint8)
             yield Updates(self._layout, time_ns[kept], position[code][kept], values[kept], quality[kept])
 
-    def _channel(self, name: str) -> Channel | None:
-        if name not in self._channels and len(self._channels) < MAX_CHANNELS:
-            channel = self._describer.describe(name, name, None, "") if name else None
-            self._channels[name] = channel
-            if channel is not None:
-                try:
-                    self._layout = Layout(self._source, (*self._layout.columns, channel))
-                except LayoutError as error:
-                    raise ValueError(str(error)) from None
-        return self._channels.get(name)
+    def _positions(self, names: Sequence[str]) -> list[int]:
+        """The column of each channel in the layout, -1 for those that are not wanted; new ones join the layout together."""
+        new = [name for name in dict.fromkeys(names) if name not in self._channels][: MAX_CHANNELS - len(self._channels)]
+        if new:
+            channels = {name: self._describer.describe(name, name, None, "") if name else None for name in new}
+            try:
+                self._layout = Layout(self._source, (*self._layout.columns, *(c for c in channels.values() if c is not None)))
+            except LayoutError as error:
+                raise ValueError(str(error)) from None
+            self._channels |= channels
+        known = (self._channels.get(name) for name in names)
+        return [-1 if channel is None else self._layout.position(channel.name) for channel in known]
 
 
 def _cells(column: pa.Array, channel: Channel) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -124,7 +124,7 @@ class ChannelAccessMonitors:
 
     def nobody(self) -> str:
         """That no channel has a server, and where one was looked for, in one line."""
-        where = f" at {', '.join(self._network[0])}" if self._network[0] else ""
+        where = f" at {', '.join(self._network[0])}" if self._network[0] else " in this network; servers beyond it are named in `addresses`"
         return f"no server has a channel of {shown(list(self._columns))}{where}"
 
     def describe(self, timeout_s: float) -> dict[int, ControlInfo]:

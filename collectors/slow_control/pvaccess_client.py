@@ -86,7 +86,8 @@ class PvAccessMonitors:
     def nobody(self) -> str:
         """That no channel has a server, and where one was looked for, in one line."""
         addresses = " ".join(filter(None, (self._settings.get(key) for key in ("EPICS_PVA_ADDR_LIST", "EPICS_PVA_NAME_SERVERS"))))
-        return f"no server has a channel of {shown(list(dict.fromkeys(self._names)))}{f' at {addresses}' if addresses else ''}"
+        where = f" at {addresses}" if addresses else " in this network; servers beyond it are named in `addresses`"
+        return f"no server has a channel of {shown(list(dict.fromkeys(self._names)))}{where}"
 
     def describe(self, _timeout_s: float) -> dict[int, ControlInfo]:
         """What servers have told of channels; it comes with their values."""

@@ -31,9 +31,7 @@ def record_blocks(path: str, kind: RecordFormat, delimiter: str, names: Sequence
 
     Members of nested objects are columns with a dot: `data.size`. Rejected lines come without their content, which may name people.
     """
-    if kind == "auto":
-        bare = next((path.removesuffix(end) for end in _COMPRESSIONS if path.endswith(end)), path)
-        kind = next((found for ending, found in _ENDINGS if bare.endswith(ending)), "csv")
+    kind = format_of(path, kind)
     if kind == "csv":
         blocks = csv_blocks(path, delimiter, names, rows)
     elif kind == "parquet":
@@ -42,6 +40,14 @@ def record_blocks(path: str, kind: RecordFormat, delimiter: str, names: Sequence
         blocks = _json_blocks(path, rows, is_array=kind == "json")
     for block in blocks:
         yield Rejected(block.subject, block.reason, b"", block.time_ns) if isinstance(block, Rejected) else block
+
+
+def format_of(path: str, kind: RecordFormat) -> RecordFormat:
+    """The format of a file, by its ending where it is auto."""
+    if kind != "auto":
+        return kind
+    bare = next((path.removesuffix(end) for end in _COMPRESSIONS if path.endswith(end)), path)
+    return next((found for ending, found in _ENDINGS if bare.endswith(ending)), "csv")
 
 
 def _json_blocks(path: str, rows: int, *, is_array: bool) -> Iterator[Block | Rejected]:
@@ -125,6 +131,11 @@ def _column(values: list[Any]) -> pa.Array:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([value if value is None or isinstance(value, str) else json.dumps(value) for value in values])
+
+
+def text_of_lists(column: pa.Array) -> pa.Array:
+    """Lists as JSON, so that they can be compared and counted like any text."""
+    return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()], pa.string())
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from collectors.collector import CollectError, Rejected
 from collectors.patterns import matches
+from collectors.tabular.records_blocks import format_of
 from collectors.tabular.records_intervals import Records
 from collectors.tabular.records_options import RecordsOptions
 from collectors.tabular.table_blocks import Block
@@ -37,7 +38,11 @@ class RecordReader:
 
     def check(self, path: str, block: Block) -> None:
         """Raises CollectError where a column is missing."""
-        if missing := [name for name in self._options.wanted_columns() if name not in block.columns]:
+        wanted = self._options.wanted_columns()
+        missing = [name for name in wanted if name not in block.columns]
+        if missing and len(missing) == len(wanted) and format_of(path, self._options.format) == "csv":  # it is perhaps no header
+            raise CollectError(f"{path}: its first line names none of the columns {', '.join(wanted)}; give `names` if it has no header")
+        if missing:
             raise CollectError(f"{path}: no column {missing[0]!r} among {', '.join(block.columns) or 'none'}")
 
     def time_ns(self, block: Block) -> NDArray[np.int64]:

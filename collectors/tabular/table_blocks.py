@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ REPORTED_ROWS = 3
 """Bad rows of a block that are named; the rest of them is counted."""
 
 
+_NUMBER = re.compile(r"([0-9]+)")
+
+
 class Block(NamedTuple):
     """Some rows of a table. `first_row` counts rows of the file from 1; `arrays` are matrices of shape (rows, …)."""
 
@@ -32,14 +36,19 @@ class Block(NamedTuple):
     arrays: dict[str, NDArray[np.generic]]
 
 
-def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int) -> Iterator[Block | Rejected]:
-    """Blocks of a text table, all columns as text. Raises CollectError where not even the first row can be read."""
+def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int, *, is_written: bool = False) -> Iterator[Block | Rejected]:
+    """Blocks of a text table, all columns as text; of one that `is_written` to now, without a last line that has no end yet.
+
+    Raises CollectError where not even the first row can be read.
+    """
     row, line = 1, 1
     try:
         with pa.input_stream(path, compression="detect") as stream:
-            pieces = line_pieces(stream)
+            pieces = line_pieces(stream, with_rest=not is_written)
             first = next(pieces, b"").removeprefix(b"\xef\xbb\xbf")
-            header, separator = _csv_header(first.partition(b"\n")[0].decode(), delimiter, names)
+            if b"\0" in first[:4096]:
+                raise ValueError("no text in UTF-8 or Latin-1")
+            header, separator = _csv_header(_utf8(first.partition(b"\n")[0]).decode(), delimiter, names)
             if not names:
                 line, first = 2, first.partition(b"\n")[2]
             for piece in itertools.chain([first], pieces):
@@ -59,8 +68,11 @@ def csv_blocks(path: str, delimiter: str, names: Sequence[str], rows: int) -> It
         yield from _ended(path, row, error)
 
 
-def line_pieces(stream: pa.NativeFile) -> Iterator[bytes]:
-    """The stream in pieces of whole lines. Arrow's own streaming reader reads far ahead and loses all of it at an error."""
+def line_pieces(stream: pa.NativeFile, *, with_rest: bool = True) -> Iterator[bytes]:
+    """The stream in pieces of whole lines, `with_rest` also what follows the last newline.
+
+    Arrow's own streaming reader reads far ahead and loses all of it at an error.
+    """
     rest = b""
     while data := stream.read(CSV_PIECE_BYTES):
         whole, newline, after = data.rpartition(b"\n")
@@ -71,8 +83,17 @@ def line_pieces(stream: pa.NativeFile) -> Iterator[bytes]:
             rest += after
             if len(rest) > MAX_LINE_BYTES:
                 raise ValueError(f"a line of more than {MAX_LINE_BYTES} bytes")
-    if rest:
+    if rest and with_rest:
         yield rest
+
+
+def _utf8(text: bytes) -> bytes:
+    """The text as UTF-8; what is none is Latin-1, which spreadsheets and older programs write ("°C", names of people)."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
 
 
 def _csv_header(line: str, delimiter: str, names: Sequence[str]) -> tuple[list[str], str]:
@@ -99,12 +120,22 @@ def _parse_csv(piece: bytes, header: list[str], separator: str) -> tuple[pa.Reco
     schema = pa.schema([(name, pa.string()) for name in header])
     if not piece.strip():
         return pa.RecordBatch.from_pylist([], schema), refused
-    table = pyarrow.csv.read_csv(
-        pa.BufferReader(piece),
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(piece) + 1, column_names=header),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=separator, invalid_row_handler=refuse),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=schema, strings_can_be_null=True),
-    )
+
+    def read(text: bytes) -> pa.Table:
+        refused.clear()
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(text),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=header),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=separator, invalid_row_handler=refuse),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=schema, strings_can_be_null=True),
+        )
+
+    try:
+        table = read(piece)
+    except ValueError:  # only text that is no UTF-8 is worth another look
+        if (text := _utf8(piece)) is piece:
+            raise
+        table = read(text)
     batches = table.combine_chunks().to_batches()
     return (batches[0] if batches else pa.RecordBatch.from_pylist([], schema)), refused
 
@@ -175,10 +206,16 @@ def _line(error: Exception) -> str:
 
 
 def expand(pattern: str) -> list[str]:
-    """Files that match a glob, sorted by path. Raises CollectError where there is none."""
+    """Files that match a glob, sorted by path with numbers by their size (run_99999 before run_100000). Raises CollectError for none."""
     base = Path(pattern)
     anchor = Path(base.anchor)
-    found = sorted(str(path) for path in anchor.glob(str(base.relative_to(anchor)))) if base.name else []
+    found = sorted((str(path) for path in anchor.glob(str(base.relative_to(anchor)))), key=_order) if base.name else []
     if not found:
         raise CollectError(f"no file matches {pattern}")
     return found
+
+
+def _order(path: str) -> tuple[list[str | int], str]:
+    parts: list[str | int] = list(_NUMBER.split(path))
+    parts[1::2] = [int(number) for number in parts[1::2]]
+    return parts, path

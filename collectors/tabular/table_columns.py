@@ -33,6 +33,13 @@ class TableAxis(Options):
     labels: tuple[str, ...] = ()
     """Names of the bins, where they have some."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> TableAxis:
+        bins = self.bins or (len(self.edges) - 1 if self.edges else 0) or len(self.labels)
+        if bins or self.high is not None:  # else nothing is known before the data
+            self.axis(bins or 1)
+        return self
+
     def axis(self, bins: int) -> Axis:
         """The axis with this number of bins; ValueError where it contradicts the options."""
         name, unit = from_title(self.title, "x")

@@ -138,8 +138,9 @@ def _epoch(column: pa.Array, time_format: TimeFormat) -> NDArray[np.int64]:
         return np.full(len(column), NO_TIME)
     values, _ = numbers(column)
     if time_format == "auto":
-        largest = float(np.nanmax(np.abs(values), initial=0.0))
-        scale = next(scale for limit, scale in _SCALES if largest < limit)
+        there = np.abs(values[np.isfinite(values)])
+        usual = float(np.median(there)) if len(there) else 0.0  # and not the largest: one damaged cell would move all others
+        scale = next(scale for limit, scale in _SCALES if usual < limit)
     else:
         scale = _UNIT_NS[time_format]
     if pa.types.is_integer(column.type) and not column.null_count and np.abs(values).max(initial=0.0) * scale < _LAST_NS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -157,7 +158,9 @@ def _show_once(chosen: Chosen, source: LiveLook, view: View) -> None:
         _print_readings(chosen, source, view, started_s)
     elif failure is None:
         _print_refused(chosen, source.refused, view)
-        failure = Failure(f"{_title(chosen)}: nothing that can be shown in {time.perf_counter() - started_s:.1f} s")
+        failure = Failure(
+            f"{_title(chosen)}: nothing came in {time.perf_counter() - started_s:.1f} s that can be shown; --wait-s 60 waits longer"
+        )
     if failure is not None:
         raise failure
 
@@ -206,7 +209,7 @@ def _show_recording(chosen: Chosen, source: Collector, view: View) -> None:
                 print_json(table.as_json(chosen.name, reading, chosen.clock.now_ns()))
     elif found.columns:
         click.echo(f"{_title(chosen)}: {_extent(found, view.wait_s)}\n")
-        _echo(table.recorded_lines(found, columns, folded=not view.show_all))
+        _echo(table.recorded_lines(found, columns, folded=not view.show_all, width=_width()))
     _print_refused(chosen, found.refused, view)
     if not found.columns:
         raise Failure(f"{_title(chosen)}: no row in {time.perf_counter() - started_s:.1f} s")
@@ -230,7 +233,7 @@ def _print_readings(chosen: Chosen, source: LiveLook, view: View, started_s: flo
         seconds = time.perf_counter() - started_s
         counts = table.summary(readings) or f"none of {len(source.standing.readings())} readings matches"
         click.echo(f"{_now(chosen)} {_title(chosen)}: {counts}; in {seconds:.1f} s\n")
-        _echo(table.live_lines(readings, now_ns, folded=not view.show_all) if readings else [])
+        _echo(table.live_lines(readings, now_ns, folded=not view.show_all, width=_width()) if readings else [])
     _print_refused(chosen, source.refused, view)
 
 
@@ -240,6 +243,11 @@ def _print_refused(chosen: Chosen, refused: Refused, view: View) -> None:
             print_json(table.rejected_json(chosen.name, item))
     else:
         _echo(table.rejected_lines(refused, folded=not view.show_all))
+
+
+def _width() -> int:
+    """Characters in a line of the terminal; 0 where the output is none, so that other programs get a line a reading."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
 def _echo(lines: list[str]) -> None:

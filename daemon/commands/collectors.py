@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
+
 import click
 
 from daemon import plugins
@@ -27,9 +31,18 @@ def list_collectors(*, as_json: bool) -> None:
             print_json({"collector": each.name, "reads": kinds[each.finite], "summary": each.summary, "problem": each.problem})
             continue
         problem = click.style(f"  ({each.problem})", fg="yellow") if each.problem else ""
-        click.echo(f"{each.name:<{width}}  {kinds[each.finite]:<8}  {each.summary}{problem}".rstrip())
+        click.echo(_folded(f"{each.name:<{width}}  {kinds[each.finite]:<8}  ", f"{each.summary}{problem}"))
     if not as_json:
         click.echo("\nshiftwatch collect show NAME: its options and an example.")
+
+
+def _folded(heading: str, text: str) -> str:
+    """A line, which is folded below its own beginning where a terminal has no space for it; other programs get one line."""
+    line = (heading + text).rstrip()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if not width or len(click.unstyle(line)) <= width:
+        return line
+    return textwrap.fill(text, max(width, len(heading) + 40), initial_indent=heading, subsequent_indent=" " * len(heading))
 
 
 @click.command("show")
@@ -42,7 +55,7 @@ def show_collector(name: str, *, as_json: bool) -> None:
     Example: shiftwatch collect show epics
     """
     if name not in plugins.names("collectors"):
-        raise Failure(f"no collector {name!r}; there are {', '.join(plugins.names('collectors'))}", MISUSED)
+        raise Failure(plugins.unknown("collectors", name), MISUSED)
     found = documentation(name)
     if not as_json:
         click.echo("\n".join(lines(found)))

@@ -39,7 +39,9 @@ def check(config_path: Path, *, as_json: bool) -> None:
         print_json({"ok": True, "errors": [], "sources": sources})
         return
     watched = sum(bool(detectors) for detectors in sources.values())
-    click.echo(f"{config_path}: good. {len(sources)} sources, {watched} of them judged; bus {settings.bus.driver}.")
+    click.echo(
+        f"{config_path}: good. {len(sources)} source{'s' * (len(sources) != 1)}, {watched} of them judged; bus {settings.bus.driver}."
+    )
 
 
 @config.command()

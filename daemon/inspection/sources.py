@@ -54,7 +54,10 @@ def configured(path: Path, asked: str) -> Chosen:
     try:
         document = for_node(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise _with_hint(f"{path}: {error.strerror}", _without_a_file(asked)) from None
+        hints = _without_a_file(asked) or [
+            "-c FILE names another configuration; without one: shiftwatch collect --once --with COLLECTOR KEY=VALUE..."
+        ]
+        raise _with_hint(f"{path}: {error.strerror}", hints) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from None
     sections = document.get("source", {})

@@ -19,30 +19,39 @@ FOLDED_ROWS = 40
 """Columns that are shown unless all are asked for."""
 FOLDED_REJECTED = 10
 WIDEST_VALUE = 80
+NARROWEST_NAME = 12
+"""Space of a name in a narrow terminal; longer ones stand on a line of their own."""
 _COLOURS = {Quality.GOOD: "green", Quality.INVALID: "red", Quality.DISCONNECTED: "red"}
 _GAP = "  "
 
 
-def live_lines(readings: Sequence[Reading], now_ns: int, *, folded: bool) -> list[str]:
-    """A table with name, value, unit, place, age and quality, and what it leaves out."""
+def live_lines(readings: Sequence[Reading], now_ns: int, *, folded: bool, width: int = 0) -> list[str]:
+    """A table with name, value, unit, place, age and quality, and what it leaves out; `width` characters wide at most (0: any)."""
     shown = readings[:FOLDED_ROWS] if folded else readings
     rows = [[*_row(reading, value_words(reading)), _age(reading, now_ns), quality_words(reading)] for reading in shown]
-    return [*_table(("name", "value", "unit", "place", "age", "quality"), rows), *_folded(len(readings) - len(shown))]
+    return [*_table(("name", "value", "unit", "place", "age", "quality"), rows, width), *_folded(len(readings) - len(shown))]
 
 
-def recorded_lines(found: Recording, columns: Sequence[tuple[Reading, ...]], *, folded: bool) -> list[str]:
-    """A table of the first rows: one column a row of the recording, with its time above it."""
+def recorded_lines(found: Recording, columns: Sequence[tuple[Reading, ...]], *, folded: bool, width: int = 0) -> list[str]:
+    """A table of the first rows, one column a row of the recording: as many as `width` characters have space for (0: any)."""
     shown = columns[:FOLDED_ROWS] if folded else columns
     count = max((len(readings) for readings in columns), default=1)
+    tables = [_recorded_table(found, shown, number, width) for number in ([1] if found.is_sparse else range(count, 0, -1))]
+    fitting = (lines for lines in tables if not width or _widest(lines) <= width)
+    return [*next(fitting, tables[-1]), *_folded(len(columns) - len(shown))]
+
+
+def _recorded_table(found: Recording, shown: Sequence[tuple[Reading, ...]], count: int, width: int) -> list[str]:
+    """A table of the first `count` rows."""
     headings = ("value", "time") if found.is_sparse else tuple(f"row {number + 1}" for number in range(count))
     rows = []
     for readings in shown:
-        cells = [value_words(reading) for reading in readings]
+        cells = [value_words(reading) for reading in readings[:count]]
         if found.is_sparse:
             cells.append(time_words(readings[0].time_ns))
         name, _, unit, place = _row(readings[0], "")
         rows.append([name, *cells, unit, place, quality_words(readings[0])])
-    return [*_table(("name", *headings, "unit", "place", "quality"), rows), *_folded(len(columns) - len(shown))]
+    return _table(("name", *headings, "unit", "place", "quality"), rows, width)
 
 
 def rejected_lines(refused: Refused, *, folded: bool) -> list[str]:
@@ -120,16 +129,26 @@ def _folded(left_out: int) -> list[str]:
     return [f"… and {left_out} more; --all shows them, --match 'PATTERN' some of them"] if left_out > 0 else []
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns; values stand on the right, except the long ones."""
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Aligned columns; values stand on the right, except the long ones. What is too wide for `width` has its name on a line of its own."""
     lines = [tuple(heading), *(tuple(row) for row in rows)]
     widths = [min(max(len(click.unstyle(line[i])) for line in lines), WIDEST_VALUE) for i in range(len(heading))]
+    if width:
+        rest = sum(widths[1:]) + len(_GAP) * (len(widths) - 1)
+        widths[0] = min(widths[0], max(width - rest, NARROWEST_NAME))
     is_value = [name == "value" or name.startswith("row ") for name in heading]
     table = []
-    for line in lines:
-        cells = [_aligned(cell, width, on_right=right) for cell, width, right in zip(line, widths, is_value, strict=True)]
+    for name, *others in lines:
+        if is_apart := width > 0 and len(name) > widths[0]:
+            table.append(name)
+        line = ("" if is_apart else name, *others)
+        cells = [_aligned(cell, space, on_right=right) for cell, space, right in zip(line, widths, is_value, strict=True)]
         table.append(_GAP.join(cells).rstrip())
     return [click.style(table[0], bold=True), *table[1:]]
+
+
+def _widest(lines: Iterable[str]) -> int:
+    return max(len(click.unstyle(line)) for line in lines)
 
 
 def _aligned(cell: str, width: int, *, on_right: bool) -> str:

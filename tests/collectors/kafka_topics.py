@@ -31,6 +31,15 @@ def new_topic(broker: KafkaBroker, *, name: str = "", partitions: int = 1) -> st
     return topic
 
 
+def add_partitions(broker: KafkaBroker, topic: str, partitions: int) -> None:
+    """Gives a topic as many partitions as this in all."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    try:
+        admin.create_partitions({topic: partitions})
+    finally:
+        admin.close()
+
+
 def delete_topic(broker: KafkaBroker, topic: str) -> None:
     """Deletes a topic with all that is in it."""
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)

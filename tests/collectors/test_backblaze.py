@@ -235,6 +235,21 @@ def test_what_breaks_off_costs_what_is_missing(tmp_path: Path) -> None:
     ]
 
 
+def test_member_packed_in_a_way_that_is_not_known_is_rejected_and_the_others_go_on(tmp_path: Path) -> None:
+    """As archives of more than 2 GB come from Windows."""
+    path = tmp_path / "data_Q1_2024.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("2024-01-01.csv", table([drive("Z1", smart_5=1)]))
+        archive.writestr("2024-01-02.csv", table([drive("Z1", "2024-01-02", smart_5=2)]))
+    content = bytearray(path.read_bytes())
+    for header, field in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(header) + field] = 9  # deflate64
+    path.write_bytes(content)
+    (frame,), rejected = collect(path)
+    assert value(frame, "Z1/reallocated_sectors") == 2
+    assert rejected == [f"{path}:2024-01-01.csv: That compression method is not supported"]
+
+
 def test_no_file_is_an_error_that_names_the_pattern(tmp_path: Path) -> None:
     with pytest.raises(CollectError, match=rf"no file matches {tmp_path}/\*\.csv"):
         collect(tmp_path / "*.csv")

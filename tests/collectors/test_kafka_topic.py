@@ -16,7 +16,7 @@ from collectors.collector import CollectError
 from collectors.frame import Updates
 from collectors.kafka_topic import KafkaTopicOptions
 from deploy.kafka.broker import KafkaBroker
-from tests.collectors.kafka_topics import Topic, delete_before, delete_topic, new_topic, numbers, publish, turn
+from tests.collectors.kafka_topics import Topic, add_partitions, delete_before, delete_topic, new_topic, numbers, publish, turn
 from tests.kafka_broker import SASL_PASSWORD, SASL_USER
 
 PATIENCE_S = 30
@@ -160,6 +160,25 @@ class TestTopics:
         new_topic(kafka, name=later)
         publish(kafka, later, [b'{"n": 1}'])
         assert numbers(collector) == [1]
+
+    def test_partitions_that_are_added_while_we_are_away_are_read_from_their_beginning(self, topic: Topic) -> None:
+        first = topic.build(start="latest")
+        assert numbers(first) == []
+        topic.numbers(1)
+        assert numbers(first) == [1]
+        first.close()
+        add_partitions(topic.broker, topic.name, 2)
+        topic.publish({"n": 2}, partition=1)
+        assert numbers(topic.build(start="latest")) == [2]
+
+    def test_messages_that_come_faster_than_they_are_read_are_said_once(self, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
+        collector = topic.build(max_messages=2)
+        with caplog.at_level(logging.WARNING, "collectors.messages.kafka_consumer"):
+            for more in (range(6), range(4), range(4), range(4)):
+                topic.numbers(*more)
+                assert len(numbers(collector)) == 2
+        (told,) = caplog.messages
+        assert f"group=group-of-{topic.name} messages_behind=6" in told
 
     def test_a_topic_that_is_deleted_and_made_anew(self, topic: Topic, kafka: KafkaBroker) -> None:
         collector = topic.build(request_timeout_s=3)

@@ -240,7 +240,7 @@ def test_broken_lines_and_mixed_columns_of_json_cost_only_themselves(tmp_path: P
         ("a.json", "{}", "not a JSON array"),
         ("a.json", "", "it is empty"),
         ("a.json", "[1, 2", "Expecting"),
-        ("a.csv", "when,size\n1,2\n", "no column 't' among when, size"),
+        ("a.csv", "when,size\n1,2\n", "names none of the columns t; give `names`"),
         ("a.parquet", "no parquet", "Parquet"),
     ],
 )

@@ -185,3 +185,81 @@ def test_intervals_hold_what_was_filled_whatever_happens_between(tmp_path_factor
         interval = differencer.difference(frame)
         found.append(float(interval.layout.view(interval, "h")[0, 0]))
     assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_daily_files_without_a_run_are_read_when_the_one_before_is_cleared_away(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "dqm_*.root"))
+    for day in (1, 2, 3):
+        write(tmp_path / f"dqm_2024010{day}.root", h=histogram([0.0, day, 0]))
+        first = list(source.collect())
+        if day > 1:
+            assert not frames(iter(first))
+            (refused,) = rejections(iter(first))
+            assert "run_pattern" in refused.reason
+            assert f"dqm_2024010{day - 1}.root" in refused.reason
+            (tmp_path / f"dqm_2024010{day - 1}.root").unlink()
+        seen = frames(iter([item for _ in range(3) for item in source.collect()])) + frames(iter(first))
+        assert [contents(frame) for frame in seen] == [day]
+
+
+def test_file_that_is_away_for_a_moment_keeps_its_histograms(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "*.root"))
+    write(tmp_path / "a.root", h=histogram([0.0, 1, 0]))
+    write(tmp_path / "b.root", h=histogram([0.0, 2, 0]))
+    assert [contents(frame) for frame in frames(source.collect())] == [1]
+    (tmp_path / "a.root").rename(tmp_path / "a.moved")
+    assert not list(source.collect())
+    (tmp_path / "a.moved").rename(tmp_path / "a.root")
+    assert [contents(frame) for frame in frames(source.collect())] == [1]
+
+
+def test_histograms_that_two_series_hold_are_told_in_one_line_and_once(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "*.root"))
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.root", **{f"h{i}": histogram([0.0, 1, 0]) for i in range(20)})
+    (refused,) = rejections(source.collect())
+    assert refused.subject == str(tmp_path / "b.root")
+    assert refused.reason.startswith("20 histograms (h0 …) are in")
+    write(tmp_path / "b.root", **{f"h{i}": histogram([0.0, 2, 0]) for i in range(20)})
+    assert not rejections(source.collect())
+
+
+def test_nothing_is_kept_of_files_that_were_cleared_away(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "*.root"))
+    for i in range(50):
+        path = tmp_path / f"snapshot_{i:05}.root"
+        write(path, **{f"h{i}": histogram([0.0, 1, 0])})
+        assert len(frames(source.collect())) == 1
+        path.unlink()
+    write(tmp_path / "last.root", h=histogram([0.0, 1, 0]))
+    for _ in range(3):
+        list(source.collect())
+    files = source._files
+    assert max(len(kept) for kept in (files._readers, files._owners, files._parts, files._seen, files._last)) == 1
+
+
+def test_names_that_are_not_utf_8_reach_the_wire(tmp_path: Path) -> None:
+    path = Path(write(tmp_path / "a.root", hXX=histogram([0.0, 4, 0])))
+    path.write_bytes(path.read_bytes().replace(b"hXX", b"h\xb5m"))
+    (frame,) = frames(collector(str(path)).collect())
+    assert [h.path for h in frame.layout.histograms] == ["hµm"]
+    assert frame.layout.digest  # made of the UTF-8 text of all names
+
+
+def test_run_of_a_wrong_number_does_not_end_the_watching(tmp_path: Path) -> None:
+    source = collector(str(tmp_path / "dqm_run*.root"))
+    seen, told = [], []
+    for at_s, run in ((100, 7), (200, 999_999), (300, 8), (400, 9)):
+        write(tmp_path / f"dqm_run{run}.root", h=histogram([0.0, run, 0]))
+        os.utime(tmp_path / f"dqm_run{run}.root", (at_s, at_s))
+        for _ in range(2):
+            collected = list(source.collect())
+            seen += [contents(frame) for frame in frames(iter(collected))]
+            told += [f"{Path(item.subject).name}: {item.reason}" for item in rejections(iter(collected))]
+    assert seen == [7, 999_999]
+    assert len(told) == 1
+    assert told[0].startswith("dqm_run8.root: is newer than ")
+    (tmp_path / "dqm_run999999.root").unlink()
+    assert [contents(frame) for frame in frames(source.collect())] == [9]
+    write(tmp_path / "dqm_run10.root", h=histogram([0.0, 10, 0]))
+    assert [contents(frame) for frame in frames(source.collect())] == [10]

@@ -25,7 +25,12 @@ PATTERN = re.compile(DEFAULT_RUN_PATTERN)
         ("run382711_ls0042_streamDQMHistograms_fu.root", 382711, 0, 42),
         ("tracker_run7.json.gz", 7, 0, WHOLE_RUN),
         ("dqm_Run0012.root", 12, 0, WHOLE_RUN),
+        ("run_0123.root", 123, 0, WHOLE_RUN),
+        ("Run0123.root", 123, 0, WHOLE_RUN),
+        ("histos_run-12.root", 12, 0, WHOLE_RUN),
+        ("RUN_12_ls0003.root", 12, 0, 3),
         ("occupancy.root", -1, 0, WHOLE_RUN),
+        ("rerun_3.root", -1, 0, WHOLE_RUN),
         ("prune12.root", -1, 0, WHOLE_RUN),
     ],
 )
@@ -48,6 +53,7 @@ def test_files_of_all_runs_and_their_snapshots_are_one_series_in_order() -> None
 def test_folders_of_runs_do_not_divide_a_series() -> None:
     assert len(series("/d/0003827xx/DQM_V0001_R000382711__A.root", "/d/0003828xx/DQM_V0001_R000382811__A.root")) == 1
     assert len(series("/d/run382711/run382711_ls0001_s.root", "/d/run382712/run382712_ls0001_s.root")) == 1
+    assert len(series("/d/R382711/dqm_R382711.root", "/d/R382712/dqm_R382712.root")) == 1
     assert len(series("/d/2/dqm_run1.root", "/d/2/dqm_run2.root")) == 1
 
 

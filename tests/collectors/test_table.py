@@ -66,6 +66,23 @@ def test_rows_without_a_time_or_with_too_few_columns_are_left_out(tmp_path: Path
     ]
 
 
+def test_text_that_is_not_utf_8_stops_nothing(tmp_path: Path) -> None:
+    rows = [f"{i},{i},ok" for i in range(1, 200_001)]
+    rows[100_000] = "100001,100001,André"
+    (tmp_path / "a.csv").write_bytes(("t,depth [µm],note\n" + "\n".join(rows) + "\n").encode("latin-1"))
+    frame, rejected = read(str(tmp_path / "a.csv"))
+    assert not rejected
+    assert frame.layout.columns[0].name == "depth [µm]"
+    assert frame.values[:, 0].tolist() == list(range(1, 200_001))
+
+
+def test_files_are_read_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    for run in (99_999, 100_000, 9):
+        save(tmp_path / f"run_{run}.csv", f"t,x\n{run},{run}\n")
+    frame, _ = read(str(tmp_path / "run_*.csv"))
+    assert frame.values[:, 0].tolist() == [9, 99_999, 100_000]
+
+
 def test_states_are_read_by_name_or_number(tmp_path: Path) -> None:
     path = save(tmp_path / "a.csv", "t,tts,beam\n1,READY,true\n2,1,false\n3,LOST,true\n4,7,true\n")
     frame, rejected = read(path, states={"tts": ["READY", "BUSY"]})
@@ -186,6 +203,7 @@ def test_a_large_table_is_read_in_bounded_memory(tmp_path: Path) -> None:
     ("name", "content", "options", "message"),
     [
         ("a.csv", b"", {}, "it is empty"),
+        ("a.csv", "t,x\n1,2\n".encode("utf-16"), {}, "no text in UTF-8 or Latin-1"),
         ("a.csv", b"x,y\n1,2\n", {}, "no column of times among x, y"),
         ("a.csv", b"t,x\n1,2\n", {"time": "when"}, "no column 'when'"),
         ("a.csv", b"t,t\n1,2\n", {}, "'t' is there twice"),
@@ -218,6 +236,11 @@ def test_one_bad_file_of_several_does_not_stop_the_others(tmp_path: Path) -> Non
         {"path": "h", "columns": "bins"},
         {"path": "h", "columns": "b{}", "normalised": True},
         {"path": "h", "array": "a", "axes": [{}, {}]},
+        {"path": "h", "array": "a", "axes": [{"low": 5, "high": 5}]},
+        {"path": "h", "array": "a", "axes": [{"bins": 3, "low": 5}]},
+        {"path": "h", "array": "a", "axes": [{"edges": [0, 2, 1]}]},
+        {"path": "h", "array": "a", "axes": [{"edges": [0, 1, 2], "bins": 3}]},
+        {"path": "h", "array": "a", "axes": [{"labels": ["a", "b"], "bins": 3}]},
     ],
 )
 def test_histograms_that_cannot_work_are_refused(histogram: dict[str, Any]) -> None:

@@ -59,3 +59,10 @@ def test_iso_times_are_exact(moment: datetime) -> None:
     assert time_ns != NO_TIME
     assert abs(time_ns / 1e9 - expected) < 1e-3
     assert time_ns % 1000 == 0
+
+
+@pytest.mark.parametrize("absurd", [10**18, 9 * 10**18, 0])
+def test_one_absurd_time_does_not_move_the_others(absurd: int) -> None:
+    cells = ["1700000000", "1700000010", str(absurd), "1700000030"]
+    found = times(pa.array(cells), "auto", "UTC")
+    assert found[[0, 1, 3]].tolist() == [1_700_000_000 * SECOND, 1_700_000_010 * SECOND, 1_700_000_030 * SECOND]

@@ -266,3 +266,13 @@ def test_no_form_stops_the_parser(change: dict[str, Any], axis_change: dict[str,
     with contextlib.suppress(UhiFormatError):
         parsed = parse(form)
         assert all(values.shape == tuple(a.bins + 2 * parsed.flow for a in parsed.axes) for values in parsed.sums)
+
+
+def test_name_that_is_half_a_character_reaches_the_wire(tmp_path: Path) -> None:
+    counts = Hist(axis.Regular(2, 0, 1))
+    path = tmp_path / "a.json"
+    path.write_text(Path(save(path, {"good": counts, "bad": counts})).read_text().replace('"bad"', '"b\\ud83d"'))
+    collected = list(collector(str(path)).collect())
+    (frame,) = [item for item in collected if isinstance(item, Frame)]
+    assert [h.path for h in frame.layout.histograms] == ["b?", "good"]
+    assert frame.layout.digest

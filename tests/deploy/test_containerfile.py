@@ -101,8 +101,11 @@ def test_the_requirements_are_those_of_the_project() -> None:
     (line,) = [rest for rest in of(stages()[0], "RUN") if "tomllib" in rest]
     command = line.partition(" > ")[0].replace("python", shlex.quote(sys.executable), 1)
     printed = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    extras = project()["optional-dependencies"]
     assert printed[: len(project()["dependencies"])] == project()["dependencies"]
-    assert printed[-1].startswith("psycopg")
+    protocols = re.fullmatch(r"shiftwatch\[([a-z0-9,]+)\]", extras["all"][0])
+    assert protocols is not None
+    assert sorted(printed[len(project()["dependencies"]) :]) == sorted(line for extra in protocols[1].split(",") for line in extras[extra])
 
 
 def test_it_starts_and_is_asked_for_its_health_without_a_shell() -> None:

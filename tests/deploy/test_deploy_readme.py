@@ -9,7 +9,7 @@ import yaml
 from tests.deploy.configurations import DEPLOY
 
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
-MADE_BY_ITS_COMMANDS = {"deploy/compose/secrets/grafana-admin-password"}
+MADE_BY_ITS_COMMANDS = {"deploy/compose/secrets/grafana-admin-password", "deploy/compose/secrets/ingest-token"}
 
 
 def test_every_path_that_it_names_is_there() -> None:
