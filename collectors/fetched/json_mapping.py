@@ -151,7 +151,7 @@ def time_ns(value: object, time_format: TimeFormat, timezone: str) -> int | None
 
 def _epoch_ns(value: float, time_format: TimeFormat) -> int | None:
     """Whole numbers exactly; others to what a float holds."""
-    if not math.isfinite(value) or abs(value) > _LAST_NS:
+    if (isinstance(value, float) and not math.isfinite(value)) or abs(value) > _LAST_NS:  # whole numbers may be too large for a float
         return None
     scale = _SCALE_NS.get(time_format) or next((scale for limit, scale in _SCALES if abs(value) < limit), 1)
     found = value * scale if isinstance(value, int) else math.floor(value) * scale + round((value - math.floor(value)) * scale)
