@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from collectors.frame import Channel, Frame, Histogram, Kind, Layout, Storage
 
+FORGOTTEN_AFTER_NS = 7 * 86_400_000_000_000
+"""What was not seen for as long begins anew: names that hold a number of a job or a run come and go for ever."""
+_KEPT_ANYHOW = 10_000
 TOLERANCE_RATIO = 1e-9
 """Rounding allowed before a sum of weights that shrinks is read as a reset."""
 
@@ -33,7 +36,9 @@ class Differencer:
         self._last_run: float = np.nan
         self._runs_seen = 0
         self._contents: dict[str, tuple[int, NDArray[np.float64]]] = {}
+        self._contents_ns: dict[str, int] = {}
         self._totals: dict[str, tuple[int, float]] = {}
+        self._forget_beyond = _KEPT_ANYHOW
         self._layouts: dict[str, Layout] = {}
 
     def difference(self, frame: Frame) -> Frame:
@@ -50,8 +55,18 @@ class Differencer:
         for histogram in histograms:
             start = layout.position(histogram.path)
             section = slice(start, start + histogram.width)
-            values[:, section] = self._intervals(layout.key(histogram.path), histogram, frame.readings(section), runs)
+            key = layout.key(histogram.path)
+            values[:, section] = self._intervals(key, histogram, frame.readings(section), runs)
+            self._contents_ns[key] = int(frame.time_ns[-1])
+        if len(self._contents_ns) + len(self._totals) > self._forget_beyond:
+            self._forget(int(frame.time_ns[-1]) - FORGOTTEN_AFTER_NS)
         return Frame(self._rates_layout(layout), frame.time_ns, values, frame.quality)
+
+    def _forget(self, before_ns: int) -> None:
+        self._totals = {key: total for key, total in self._totals.items() if total[0] >= before_ns}
+        self._contents_ns = {key: time_ns for key, time_ns in self._contents_ns.items() if time_ns >= before_ns}
+        self._contents = {key: content for key, content in self._contents.items() if key in self._contents_ns}
+        self._forget_beyond = 2 * (len(self._contents_ns) + len(self._totals)) + _KEPT_ANYHOW  # so that it is seldom looked for
 
     def _runs(self, frame: Frame) -> NDArray[np.int64]:
         """How many runs have begun, as seen in each row; shape (n,)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from collectors.collector import Collected, Options, Origin
 from collectors.slow_control.epics_client import ChannelAccessMonitors
+from collectors.slow_control.host_port import is_ipv6, split_address
 from collectors.slow_control.monitor_frames import MonitorFrames
 from collectors.slow_control.monitor_options import Addresses, ProcessVariableOptions
 
@@ -23,6 +24,14 @@ class EpicsOptions(ProcessVariableOptions):
     """Of `addresses` that name none."""
     connection_timeout_s: float = Field(default=30.0, gt=0)
     """A server that is silent for longer and does not answer is taken for dead (with `addresses`)."""
+
+    @field_validator("addresses")
+    @classmethod
+    def _check_protocol(cls, addresses: Addresses) -> Addresses:
+        for address in addresses:
+            if is_ipv6(split_address(address, 1)[0]):
+                raise ValueError(f"{address!r}: Channel Access knows no IPv6")
+        return addresses
 
 
 class EpicsCollector:

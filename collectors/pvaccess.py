@@ -9,6 +9,7 @@ from pydantic import Field
 
 from collectors.collector import Collected, Options, Origin
 from collectors.patterns import matches
+from collectors.slow_control.host_port import joined_address, split_address
 from collectors.slow_control.monitor_frames import MonitorFrames
 from collectors.slow_control.monitor_options import Addresses, ProcessVariableOptions
 from collectors.slow_control.pvaccess_client import PvAccessMonitors
@@ -86,4 +87,4 @@ class PvAccessCollector:
 
 
 def _with_port(addresses: tuple[str, ...], port: int) -> list[str]:
-    return [address if ":" in address else f"{address}:{port}" for address in addresses]
+    return [joined_address(*split_address(address, port)) for address in addresses]

@@ -1,7 +1,7 @@
 """Readings that mean little while something ramps: a voltage on its way up is no anomaly.
 
 A high-voltage channel has a status word or a state that says "ramping up". Here its readings get the quality RAMPING for as
-long, whatever protocol they came over; detectors pass them over.
+long, whatever protocol they came over; detectors pass them over. A status that is not good itself makes nothing ramp.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from collectors.collector import Options
+from collectors.collector import Options, Rejected
 from collectors.frame import Channel, Frame, Layout, Quality, Updates
 from collectors.patterns import expression, fill
 
@@ -76,7 +76,10 @@ class Ramping:
         self._active = np.empty(0, bool)
         self._standing = np.empty(0)
         self._standing_quality = np.empty(0, np.uint8)
+        self._standing_ns = np.empty(0, np.int64)
         self._names: tuple[str, ...] = ()
+        self._said: set[int] = set()
+        self._unsaid: list[Rejected] = []
 
     def mark(self, item: Frame | Updates) -> Frame | Updates:
         """The same block, with the readings that ramp marked as such where they were good."""
@@ -87,9 +90,24 @@ class Ramping:
             return item
         return self._mark_frame(item) if isinstance(item, Frame) else self._mark_updates(item)
 
+    def take_problems(self) -> list[Rejected]:
+        """Rules that cannot work, each once: what the states of a channel are called is known only when its server has told."""
+        unsaid, self._unsaid = self._unsaid, []
+        return unsaid
+
+    def _check_states(self, layout: Layout) -> None:
+        for i, rule in enumerate(self._rules):
+            for channel in layout.channels if rule.states else ():
+                if i in self._said or not channel.states or set(rule.states) & set(channel.states):
+                    continue
+                if expression(rule.status).fullmatch(channel.name):
+                    self._said.add(i)
+                    has = f"it has {', '.join(channel.states[:8])}"
+                    self._unsaid.append(Rejected(channel.name, f"ramping: no state is called {' or '.join(rule.states)}, {has}"))
+
     def _mark_frame(self, frame: Frame) -> Frame:
         pairs = self._pairs
-        words = frame.values[:, pairs.status].astype(np.float64)
+        words = frame.readings(pairs.status)
         ramps = pairs.ramp(np.arange(len(pairs.status)), words)
         if not ramps.any():
             return frame
@@ -102,6 +120,9 @@ class Ramping:
     def _mark_updates(self, updates: Updates) -> Updates:
         """Goes through the block from one change of a ramp to the next."""
         event, pair = self._changes(updates)
+        if len(event) and (np.diff(updates.time_ns) < 0).any():  # a server sends channel by channel what has changed meanwhile
+            updates = _by_time(updates)
+            event, pair = self._changes(updates)
         if not len(event):
             return self._stretch(updates, 0, len(updates))
         parts: list[Updates] = []
@@ -122,7 +143,8 @@ class Ramping:
         times = np.searchsorted(pairs.status, updates.column, side="right") - first  # pairs that each event concerns
         event = np.repeat(np.arange(len(updates)), times)
         pair = np.repeat(first - np.cumsum(times) + times, times) + np.arange(len(event))
-        ramps = pairs.ramp(pair, updates.value[event])
+        words = np.where(updates.quality == Quality.GOOD, updates.value, np.nan)
+        ramps = pairs.ramp(pair, words[event])
         by_pair = np.argsort(pair, kind="stable")
         before = np.roll(ramps[by_pair], 1)
         is_first = np.append(True, np.diff(pair[by_pair]) != 0)[: len(pair)]
@@ -134,6 +156,7 @@ class Ramping:
         """A part of the block during which nothing begins or ends to ramp."""
         column, quality = updates.column[start:stop], updates.quality[start:stop]
         self._standing[column], self._standing_quality[column] = updates.value[start:stop], quality  # of a column twice, the last stays
+        self._standing_ns[column] = updates.time_ns[start:stop]
         marked = np.where(self._is_ramping()[column] & (quality == Quality.GOOD), np.uint8(Quality.RAMPING), quality)
         return Updates(updates.layout, updates.time_ns[start:stop], column, updates.value[start:stop], marked)
 
@@ -141,7 +164,9 @@ class Ramping:
         known = readings[self._standing_quality[readings] != _UNKNOWN]
         quality = self._standing_quality[known]
         marked = np.where(self._is_ramping()[known] & (quality == Quality.GOOD), np.uint8(Quality.RAMPING), quality)
-        return Updates(updates.layout, np.full(len(known), time_ns), known.astype(np.int32), self._standing[known], marked)
+        # no earlier than the value itself came, or the mark it had then would be taken for the later one
+        at_ns = np.maximum(self._standing_ns[known], time_ns)
+        return Updates(updates.layout, at_ns, known.astype(np.int32), self._standing[known], marked)
 
     def _is_ramping(self) -> NDArray[np.bool_]:
         """Shape (frame columns,)."""
@@ -161,10 +186,12 @@ class Ramping:
         origin = np.array([before.get(name, -1) if name else -1 for name in names], dtype=np.int64)
         self._standing = np.append(self._standing, np.nan)[origin]
         self._standing_quality = np.append(self._standing_quality, _UNKNOWN)[origin].astype(np.uint8)
+        self._standing_ns = np.append(self._standing_ns, np.int64(0))[origin]
         self._pairs = _found(self._rules, layout)
         status, reading = origin[self._pairs.status], origin[self._pairs.reading]
         self._active = np.array([(int(s), int(r)) in active for s, r in zip(status, reading, strict=True)], dtype=bool)
         self._digest, self._names = layout.digest, tuple(names)
+        self._check_states(layout)
 
 
 _UNKNOWN = np.uint8(255)
@@ -197,6 +224,11 @@ def _runs(values: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Beginning and end of each run of the same value; `values` rises."""
     ends = np.append(np.flatnonzero(np.diff(values)) + 1, len(values))
     yield from zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True)
+
+
+def _by_time(updates: Updates) -> Updates:
+    order = np.argsort(updates.time_ns, kind="stable")
+    return Updates(updates.layout, updates.time_ns[order], updates.column[order], updates.value[order], updates.quality[order])
 
 
 def _joined(parts: Sequence[Updates]) -> Updates:

@@ -17,6 +17,8 @@ from collectors.disks.smartctl_report import Asleep, OpenFailedError, ReportErro
 from collectors.patterns import Places, PlaceTemplates
 
 MAX_REPORT_BYTES = 16_000_000
+AHEAD_NS = 300_000_000_000
+"""A file that was written further in the future, by a host whose clock is wrong, is taken to have been written now."""
 Device = Annotated[str, StringConstraints(pattern=r"^/dev/[A-Za-z0-9/_.:-]+(@[A-Za-z0-9+,_/-]+)?$")]
 """A device, with the type smartctl needs for it after an @: "/dev/bus/0@megaraid,4"."""
 
@@ -164,7 +166,9 @@ class SmartctlCollector:
                     continue
                 if status.st_size > MAX_REPORT_BYTES:
                     raise OSError(0, f"a report of {status.st_size} bytes")
-                yield path, _parsed(path, Path(path).read_bytes(), status.st_mtime_ns, signature)
+                now_ns = self._origin.now_ns()
+                written_ns = status.st_mtime_ns if status.st_mtime_ns <= now_ns + AHEAD_NS else now_ns
+                yield path, _parsed(path, Path(path).read_bytes(), written_ns, signature)
             except OSError as error:
                 yield path, Seen(signature, Rejected(path, error.strerror or str(error)), self._origin.now_ns())
 

@@ -13,7 +13,8 @@ from collectors.collector import Collected, CollectError, Options, Origin, Rejec
 from collectors.frame import Channel, Kind, Quality
 from collectors.patterns import Places, PlaceTemplates, Selection, join_place
 from collectors.slow_control.host_port import HostPort
-from collectors.slow_control.snmp_client import Agent, Answer, Community, User, dotted
+from collectors.slow_control.snmp_client import Agent, Answer, dotted
+from collectors.slow_control.snmp_credentials import Community, User
 from collectors.slow_control.snmp_profiles import ProfileName, profile
 from collectors.slow_control.snmp_tables import Meaning, Oid, Row, Scalar, Table, distinct, parse_oid
 from collectors.slow_control.snmp_values import Raw

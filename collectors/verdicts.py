@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
@@ -24,6 +24,8 @@ MESSAGES_MOST = 8
 """Different messages of one check that are kept; all others are "another message"."""
 MESSAGE_CHARACTERS = 120
 ANOTHER = "another message"
+AHEAD_NS = 300_000_000_000
+"""A document from further in the future is not what later ones are compared with: they would all count as old."""
 
 
 class VerdictsOptions(VerdictMapping, HttpOptions):
@@ -90,6 +92,7 @@ class VerdictsCollector:
         self._selection = Selection(options.include, options.exclude)
         self._places = Places("", options.places)
         self._reader = VerdictReader(options)
+        self._parts = [part for part, path in (("score", options.score), ("message", options.message)) if path is not None]
         self._http = HttpSource(options) if options.url else None
         self._snapshots = SnapshotFrames(origin.source)
         self._seen: dict[str, tuple[int, int]] = {}
@@ -134,22 +137,33 @@ class VerdictsCollector:
             if time_ns < before_ns:
                 yield Rejected(origin, f"is {(before_ns - time_ns) / 1e9:.0f} s older than what it showed before")
             return
-        self._times_ns[origin] = time_ns
+        self._times_ns[origin] = self._believable(time_ns)
         yield from verdicts.rejected(origin)
         channels: dict[str, Channel] = {}
         values: dict[str, float] = {}
         bad: dict[str, Quality] = {}
-        for name, said in verdicts.said.items():
-            if name in self._selection:
-                self._add(name, said, channels, values, bad)
+        wanted = {name: said for name, said in verdicts.said.items() if name in self._selection}
+        for name, said in wanted.items():
+            parts = [part for part in self._parts if f"{name}/{part}" not in wanted]
+            yield from (
+                Rejected(origin, f"{name}/{part} is a check, and would be the {part} of {name}")
+                for part in self._parts
+                if part not in parts
+            )
+            self._add(name, said, parts, channels, values, bad)
         self._show(origin, channels)
         if channels:
             yield self._frame(time_ns, values, bad)
 
     def _frame(self, time_ns: int, values: dict[str, float], bad: dict[str, Quality]) -> Frame:
         """Another origin may have been read a moment earlier with a later time: a stream does not go back for that."""
-        self._newest_ns = max(time_ns, self._newest_ns + 1_000)
-        return self._snapshots.frame(self._newest_ns, list(self._channels.values()), values, bad)
+        self._newest_ns = max(self._believable(time_ns), self._newest_ns + 1_000)
+        return self._snapshots.frame(max(time_ns, self._newest_ns), list(self._channels.values()), values, bad)
+
+    def _believable(self, time_ns: int) -> int:
+        """The time of a document, now where it is far in the future."""
+        now_ns = self._origin.now_ns()
+        return time_ns if time_ns <= now_ns + AHEAD_NS else now_ns
 
     def _show(self, origin: str, channels: dict[str, Channel]) -> None:
         """Takes note of the channels that an origin shows; those that none shows any more are gone."""
@@ -162,21 +176,30 @@ class VerdictsCollector:
         for name in before - names:
             if not self._origins[name]:
                 del self._origins[name], self._channels[name]
+                self._messages.pop(name, None)
         self._channels.update(channels)
 
-    def _add(self, name: str, said: Said, channels: dict[str, Channel], values: dict[str, float], bad: dict[str, Quality]) -> None:
-        """Channels, values and qualities of one check."""
+    def _add(
+        self,
+        name: str,
+        said: Said,
+        parts: Sequence[str],
+        channels: dict[str, Channel],
+        values: dict[str, float],
+        bad: dict[str, Quality],
+    ) -> None:
+        """Channels, values and qualities of one check; `parts`: which of its score and message it has."""
         options = self._options
         place = join_place(self._origin.place, self._places.of(name), *said.place.split("/"))
         channels[name] = Channel(name, name, "", Kind.STATE, place, VERDICTS)
         values[name] = math.nan if said.verdict is None else float(VERDICTS.index(said.verdict))
         quality = Quality.INVALID if said.problem else Quality.STALE if said.is_stale else None
         names = [name]
-        if options.score is not None:
+        if "score" in parts:
             names.append(f"{name}/score")
             channels[names[-1]] = Channel(names[-1], f"score of {name}", options.score_unit, Kind.GAUGE, place)
             values[names[-1]] = said.score
-        if options.message is not None:
+        if "message" in parts:
             names.append(f"{name}/message")
             values[names[-1]] = self._message(name, said)
             words = tuple(self._messages.get(name, ()))

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from collectors.wire import END_OF_STREAM_NS
 
@@ -46,14 +47,7 @@ class IngestMessage(NamedTuple):
 
 def read_message(data: bytes) -> IngestMessage:
     """The message in these bytes. Raises IngestError."""
-    if len(data) > MAX_BYTES:
-        raise IngestError(f"{len(data)} bytes, more than {MAX_BYTES}")
-    try:
-        message = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise IngestError(f"not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise IngestError("not an object")
+    message = _object(data)
     source = message.get("source")
     if not isinstance(source, str) or not re.fullmatch(SOURCE_NAME, source):
         raise IngestError("source is missing, or is no name of letters, digits, '_', '.' and '-'")
@@ -69,8 +63,34 @@ def read_message(data: bytes) -> IngestMessage:
         if not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS or not text.isprintable():
             limit = f"a text of at most {MAX_TEXT_CHARACTERS} printable characters"
             raise IngestError(f"{_shown(text)} of source {source!r} is not {limit}: it cannot be a name, a unit or a place")
+    if not all(name.strip() for name in values):
+        raise IngestError(f"a value of source {source!r} has no name")
     numbers = {name: _number(source, name, value) for name, value in values.items()}
-    return IngestMessage(source, place, _time_ns(source, message["time"]), numbers, units)
+    return IngestMessage(source, "/".join(step for step in place.split("/") if step), _time_ns(source, message["time"]), numbers, units)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """The object in these bytes. Raises IngestError."""
+    if len(data) > MAX_BYTES:
+        raise IngestError(f"{len(data)} bytes, more than {MAX_BYTES}")
+    try:
+        message = json.loads(data, object_pairs_hook=each_once)
+    except IngestError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise IngestError(f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise IngestError("not an object")
+    return message
+
+
+def each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object of JSON. Raises IngestError where a name is there twice: nobody knows which of the two is meant."""
+    found = dict(members)
+    if len(found) < len(members):
+        name = next(name for name, times in Counter(name for name, _ in members).items() if times > 1)
+        raise IngestError(f"the name {name[:40]!r} is there twice in one object")
+    return found
 
 
 def _shown(value: object) -> str:

@@ -200,7 +200,10 @@ class VerdictsRule:
             units.append(Unit(failed, channel.name, channel.place, rule.condition, rule.bad))
             units.append(Unit(f"{failed}:medium", channel.name, channel.place, rule.condition, rule.medium))
             units.append(Unit(unit_key(key, UNRELIABLE), channel.name, channel.place, UNRELIABLE, Severity.INFO))
-        scores, messages = (tuple(_position(layout, f"{c.name}/{what}") for c in channels) for what in ("score", "message"))
+        scores, messages = (
+            tuple(_position(layout, f"{c.name}/{what}", kind) for c in channels)
+            for what, kind in (("score", Kind.GAUGE), ("message", Kind.STATE))
+        )
         return _Bound(channels, keys, selected.columns[np.array(kept, dtype=np.int64)], scores, messages, tuple(units))
 
 
@@ -218,8 +221,10 @@ def _message(frame: Frame, row: int, column: int) -> str:
     return channel.states[int(value)].rstrip(".")
 
 
-def _position(layout: Layout, name: str) -> int:
-    return layout.position(name) if name in layout else -1
+def _position(layout: Layout, name: str, kind: Kind) -> int:
+    """Where a score or message is, -1 where there is none: another check may have such a name."""
+    found = layout.column(name) if name in layout else None
+    return layout.position(name) if isinstance(found, Channel) and found.kind is kind and found.states != STATES else -1
 
 
 def _span(seconds: float) -> str:

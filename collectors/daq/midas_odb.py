@@ -10,6 +10,9 @@ from collectors.collector import CollectError, Rejected
 from collectors.daq.midas_rpc import DB_NO_KEY, DB_SUCCESS, Answer, Failure, OdbValue, Request, call, status_text, values
 from collectors.fetched.http_options import HttpSource
 
+LAST_WRITTEN_S = 2**32 - 1
+"""Times of the ODB are 32-bit words; what is later is none."""
+
 
 class Reading(NamedTuple):
     """One value and when its key was last written."""
@@ -93,7 +96,7 @@ class OdbReader:
 
     def _readings(self, keys: Iterable[OdbValue], now_ns: int) -> Iterator[Reading]:
         for key in keys:
-            time_ns = key.written_s * 1_000_000_000 if key.written_s > 0 else now_ns
+            time_ns = key.written_s * 1_000_000_000 if 0 < key.written_s <= LAST_WRITTEN_S else now_ns
             quantity = key.path.rpartition("/")[2]
             if not isinstance(key.content, list):
                 yield Reading(key.path, quantity, key.content, time_ns)

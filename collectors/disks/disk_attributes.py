@@ -61,6 +61,7 @@ POWER_MODES = ("ACTIVE", "IDLE", "STANDBY", "SLEEP")
 HEALTH = ("FAILED", "PASSED")
 """The disk's own verdict."""
 
+_SAMSUNG = re.compile(r"ST\d+[DL][LM]\d+ H")  # "ST1000LM024 HN-M101MBB": drivedb.h, Seagate Samsung SpinPoint
 _LEADING_COUNT = re.compile(r"(\d+)(?!x)")
 _TEMPERATURES = range(-60, 200)
 _UNUSED = (0xFFFFFFFF, 0xFFFFFFFFFFFF)  # all bits set: the drive does not keep this count
@@ -91,7 +92,9 @@ class AtaAttribute(NamedTuple):
 
 
 def is_seagate(model: str, family: str = "") -> bool:
-    """Whether a disk packs its raw values as Seagate does."""
+    """Whether a disk packs its raw values as Seagate does. Samsung's, which it sold under numbers of its own, do not."""
+    if _SAMSUNG.match(model) or "Samsung" in family:
+        return False
     return family.startswith("Seagate") or model.startswith("Seagate") or re.match(r"ST\d", model) is not None
 
 

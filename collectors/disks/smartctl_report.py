@@ -28,7 +28,7 @@ from collectors.frame import Kind
 
 _STANDBY = re.compile(r"Device is in ((?:STANDBY|SLEEP|IDLE)\w*)(?: \(OS\))? mode, exit")
 _EARLIEST_S = 946_684_800  # 2000
-_LATEST_AHEAD_S = 86_400
+_LATEST_AHEAD_S = 300  # of a host whose clock is wrong: others are compared with the newest report, and would count as gone
 _NOT_UNDERSTOOD = "smartctl was called in a way that it does not understand"
 _NOT_OPENED = "smartctl could not open the disk or did not get its identity"
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from urllib3.util import make_headers
 
 from collectors.collector import CollectError, Options
-from collectors.fetched.http_text import Answer, HttpText, is_loopback, shown
+from collectors.fetched.http_text import Answer, HttpText, is_loopback, port_of, shown
 
 
 class HttpOptions(Options):
@@ -45,6 +45,7 @@ class HttpOptions(Options):
     @classmethod
     def _check_url(cls, url: str) -> str:
         parts = urlsplit(url)
+        port_of(parts)
         if parts.scheme == "file" and parts.path and parts.netloc in ("", "localhost"):
             return url
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -103,9 +104,12 @@ class HttpSource:
         options = self._options
         if options.bearer_token or options.bearer_token_file:
             token, name = _secret(options.bearer_token, options.bearer_token_file), options.token_header
+            if not (token.isascii() and token.isprintable()):  # what puts headers together would tell the whole of it in its error
+                raise CollectError(f"{options.bearer_token_file or 'bearer_token'}: not a token: one line of ASCII characters")
             return {name: f"Bearer {token}" if name.lower() == "authorization" else token}
         if options.username:
-            return make_headers(basic_auth=f"{options.username}:{_secret(options.password, options.password_file)}")
+            proof = f"{options.username}:{_secret(options.password, options.password_file)}"
+            return {"Authorization": f"Basic {b64encode(proof.encode()).decode()}"}
         return {}
 
 
@@ -114,6 +118,9 @@ def _secret(secret: SecretStr | None, path: Path | None) -> str:
         return secret.get_secret_value()
     assert path is not None
     try:
-        return path.read_text().strip()
+        found = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CollectError(f"{path}: {getattr(error, 'strerror', None) or 'not a text'}") from None
+    if not found:
+        raise CollectError(f"{path}: it is empty")
+    return found

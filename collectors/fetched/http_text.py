@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import (
@@ -43,6 +43,14 @@ def shown(url: str) -> str:
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def port_of(parts: SplitResult) -> int | None:
+    """The port of an address, None where it names none. Raises ValueError."""
+    try:
+        return parts.port
+    except ValueError:
+        raise ValueError(f"{parts.netloc.rpartition(':')[2]!r} is not a port") from None
 
 
 def is_loopback(host: str) -> bool:
@@ -97,9 +105,7 @@ class HttpText:
                 response = self._pool.request(method, url, body=content, headers=headers, redirect=False, preload_content=False)
                 with response:
                     if content is None and (location := response.get_redirect_location()):
-                        asked, url = url, urljoin(url, location)
-                        if urlsplit(url)[:2] != origin:
-                            raise CollectError(f"{shown(asked)}: a redirect to another server is not followed ({shown(url)})")
+                        url = _redirected(url, location, origin)
                         continue
                     if response.status != 200:
                         raise CollectError(f"{shown(url)}: HTTP status {response.status}")
@@ -137,3 +143,15 @@ class HttpText:
             (ProtocolError, "the connection was cut"),
         ]
         return next((text for kind, text in reasons if isinstance(error, kind)), type(error).__name__)
+
+
+def _redirected(url: str, location: str, origin: tuple[str, ...]) -> str:
+    """Where an answer sends us on to on the same server, whose scheme, name and port are `origin`. Raises CollectError."""
+    try:
+        target = urljoin(url, location)
+        where, is_same = shown(target), urlsplit(target)[:2] == origin
+    except ValueError:
+        raise CollectError(f"{shown(url)}: a redirect to what is no address") from None
+    if not is_same:
+        raise CollectError(f"{shown(url)}: a redirect to another server is not followed ({where})")
+    return target

@@ -30,6 +30,8 @@ _SCALE_NS = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000,
 _SCALES = ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000))
 """Numbers below these are seconds, milliseconds and microseconds, as in tables."""
 _LAST_NS = 2**63 - 1
+EVALUATION_ERRORS = (JMESPathError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What using an expression can come to: besides its own error those of Python, as for the ceiling of an infinite number."""
 OWN_WORDS = ("column", "key", "index")
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 
 from collectors.collector import Origin, Rejected
 from collectors.fetched.json_channels import Describer
-from collectors.fetched.json_mapping import JsonOptions, JsonTable, fill, references, time_ns
+from collectors.fetched.json_mapping import EVALUATION_ERRORS, JsonOptions, JsonTable, fill, references, time_ns
 from collectors.fetched.json_values import is_numeric, leaves, load, reading, shown
 from collectors.frame import Channel, Quality
 from collectors.patterns import join_place
@@ -93,7 +92,7 @@ class _Path:
         """What it finds, None for nothing and for an error, which joins the problems."""
         try:
             return self._search(document)
-        except (JMESPathError, TypeError, RecursionError) as error:
+        except EVALUATION_ERRORS as error:
             reason = str(error).partition("\n")[0][:200] or type(error).__name__
             readings.reject(subject, f"{self.expression}: {reason}")
             return None

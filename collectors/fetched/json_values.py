@@ -14,6 +14,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf(inity)?)"
 _HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 _PLAIN_KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _WORDS = {"true": 1.0, "false": 0.0, "": math.nan, "nan": math.nan, "null": math.nan}
+_TOO_LARGE_WORD = 2.0**53
+"""From here on a number has lost its lowest bits."""
 TRUTH_STATES = ("false", "true")
 SHOWN_CHARACTERS = 60
 
@@ -86,8 +88,8 @@ def _problem(found: float, channel: Channel) -> str:
         return f"a counter of {found:g}"
     if channel.kind is Kind.STATE and channel.states and found not in range(len(channel.states)):
         return f"{found:g} is none of its {len(channel.states)} states"
-    if channel.kind is Kind.BITS and (found < 0 or found != int(found)):
-        return f"{found:g} is no status word"
+    if channel.kind is Kind.BITS and (found < 0 or found != int(found) or found >= _TOO_LARGE_WORD):
+        return f"{found:g} is no status word{' of at most 53 bits' * (found >= _TOO_LARGE_WORD)}"
     return ""
 
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jmespath
-from jmespath.exceptions import JMESPathError
 from pydantic import Field, model_validator
 
 from collectors.collector import Options, Rejected
-from collectors.fetched.json_mapping import JsonPath, Template, TimeZone, fill, references, time_ns
+from collectors.fetched.json_mapping import EVALUATION_ERRORS, JsonPath, Template, TimeZone, fill, references, time_ns
 from collectors.fetched.json_values import number, shown
 from collectors.fetched.verdict_words import Codes, Limits, Verdict, Vocabulary
 from collectors.tabular.table_values import TimeFormat
@@ -227,7 +226,7 @@ def _finder(path: str | None) -> Callable[[Any], Any]:
     def find(row: object) -> Any:  # noqa: ANN401 - a value of JSON
         try:
             return search(row)
-        except (JMESPathError, TypeError, RecursionError):
+        except EVALUATION_ERRORS:
             return None
 
     return find

@@ -86,7 +86,7 @@ class Vocabulary:
         elif isinstance(value, bool):
             word = "true" if value else "false"
         elif isinstance(value, int | float):
-            word = f"{value:.15g}"
+            word = str(value) if isinstance(value, int) else f"{value:.15g}"
         else:
             raise ValueError(f"{shown(value)} is no verdict")
         found = self._words.get(word) or self._words.get(word.removeprefix("status_"))

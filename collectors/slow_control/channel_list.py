@@ -57,13 +57,15 @@ class Plan:
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """Names with every range written out: "HV:{00..11}:VMon" are twelve. Raises ValueError for far too many."""
+    """Names with every range written out: "HV:{00..11}:VMon" are twelve. Raises ValueError for far too many, and for none."""
     found: dict[str, None] = {}
     for name in names:
         parts = _RANGE.split(name)
         bounds = list(zip(parts[1::3], parts[2::3], strict=True))
         if len(found) + math.prod(max(int(last) - int(first) + 1, 0) for first, last in bounds) > MAX_CHANNELS:
             raise ValueError(f"{name!r}: more than {MAX_CHANNELS} channels")
+        if any(int(first) > int(last) for first, last in bounds):
+            raise ValueError(f"{name!r}: the range is empty")
         ranges = [[str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)] for first, last in bounds]
         for numbers in itertools.product(*ranges):
             found["".join(text + number for text, number in itertools.zip_longest(parts[::3], numbers, fillvalue=""))] = None

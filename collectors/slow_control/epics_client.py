@@ -17,6 +17,7 @@ from caproto import CaprotoError
 from caproto.threading import client as ca
 
 from collectors.slow_control.channel_list import LIMITS, ControlInfo
+from collectors.slow_control.host_port import split_address
 from collectors.slow_control.monitor_buffer import MonitorBuffer, shown, wait_until
 from collectors.slow_control.monitored import Event
 
@@ -31,7 +32,7 @@ class _Broadcaster(ca.SharedBroadcaster):  # type: ignore[misc]  # caproto has n
     """Searches at given addresses, "HOST" or "HOST:PORT", instead of those in the environment."""
 
     def __init__(self, addresses: Sequence[str], default_port: int, connection_timeout_s: float) -> None:
-        self._addresses = [(host, int(port or default_port)) for host, _, port in (a.partition(":") for a in addresses)]
+        self._addresses = [split_address(address, default_port) for address in addresses]
         super().__init__(registration_retry_time=None)
         self.environ["EPICS_CA_CONN_TMO"] = connection_timeout_s
 
@@ -86,6 +87,7 @@ class ChannelAccessMonitors:
         self._network = addresses, server_port, connection_timeout_s
         self._lock = threading.Lock()
         self._undescribed: set[str] = set()
+        self._asked: set[str] = set()  # of those that are not described; they are not waited for a second time
         self._context: Any = None
         self._pvs: dict[str, Any] = {}
         self._subscriptions: list[Any] = []
@@ -117,6 +119,7 @@ class ChannelAccessMonitors:
         self.buffer.clear()
         with self._lock:
             self._undescribed.clear()
+            self._asked.clear()
 
     def is_settled(self) -> bool:
         """Whether all channels have sent their first value."""
@@ -128,19 +131,22 @@ class ChannelAccessMonitors:
         return f"no server has a channel of {shown(list(self._columns))}{where}"
 
     def describe(self, timeout_s: float) -> dict[int, ControlInfo]:
-        """Control information of channels that have connected since the last call and answer in time."""
+        """Control information of channels that have connected since the last call and answer in time, or have answered since."""
         with self._lock:
-            asked = sorted(self._undescribed)
+            asked = sorted(self._undescribed - self._asked)
+            self._asked.update(asked)
         if not asked:
-            return {}
+            return self.buffer.take_infos()
         try:
-            with ca.Batch(timeout=timeout_s) as batch:
+            with ca.Batch(timeout=None) as batch:  # a late answer is an answer too
                 for name in asked:
                     pv = self._pvs[name]
                     if pv.connected:
                         batch.read(pv, partial(self._on_control, name), data_type="control", data_count=1)
         except (CaprotoError, OSError, AttributeError) as error:  # the server went away between the two lines above
             logger.debug("control information: %s", error)
+            with self._lock:
+                self._asked.difference_update(asked)
         wait_until(lambda: not self._undescribed.intersection(asked), timeout_s)
         return self.buffer.take_infos()
 
@@ -151,6 +157,7 @@ class ChannelAccessMonitors:
                 self._undescribed.add(pv.name)
             else:
                 self._undescribed.discard(pv.name)
+            self._asked.discard(pv.name)
         if state == "connected":
             self.buffer.connect(columns)
         else:
@@ -181,6 +188,7 @@ class ChannelAccessMonitors:
         self.buffer.describe(dict.fromkeys(self._columns[name], info))
         with self._lock:
             self._undescribed.discard(name)
+            self._asked.discard(name)
 
 
 def _text(text: bytes | str) -> str:

@@ -14,6 +14,7 @@ from collectors.slow_control.modbus_blocks import Block
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs is told by the errors raised here, once
 MODBUS_PORT = 502
+_FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 _CODES = {
     1: "illegal function",
     2: "illegal data address",
@@ -77,10 +78,13 @@ class Connection:
             raise CollectError(f"{self.address}: {self._unanswered(block, error)}") from None
         if answer.isError():
             raise Refused(int(answer.exception_code))
-        words = [int(word) for word in (answer.bits if block.items[0].register.is_switch else answer.registers)]
-        if len(words) < block.count:
+        is_switch = block.items[0].register.is_switch
+        words = [int(word) for word in (answer.bits if is_switch else answer.registers)]
+        expected = -(-block.count // 8) * 8 if is_switch else block.count  # bits come in whole bytes
+        if len(words) != expected or answer.function_code != _FUNCTIONS[block.table]:
             self.close()
-            raise CollectError(f"{self.address}: {len(words)} values in an answer to a question for {block.count}")
+            told = f"{len(words)} values by function {answer.function_code}"
+            raise CollectError(f"{self.address}: {told} in an answer to {self._asked(block)}, which is not an answer to that")
         return words[: block.count]
 
     def close(self) -> None:
@@ -97,7 +101,9 @@ class Connection:
         }[block.table]
         return read(block.start, count=block.count, device_id=block.device_id)
 
+    def _asked(self, block: Block) -> str:
+        return f"{block.table} {block.start} to {block.start + block.count - 1} of device {block.device_id}"
+
     def _unanswered(self, block: Block, error: Exception) -> str:
-        asked = f"{block.table} {block.start} to {block.start + block.count - 1} of device {block.device_id}"
         silence = "no response" in str(error).lower()
-        return f"{asked}: " + (f"no answer within {self._timeout_s:g} s" if silence else " ".join(str(error).split()))
+        return f"{self._asked(block)}: " + (f"no answer within {self._timeout_s:g} s" if silence else " ".join(str(error).split()))

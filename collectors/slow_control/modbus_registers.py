@@ -16,7 +16,7 @@ from collectors.collector import Options
 from collectors.frame import Channel, Kind
 from collectors.patterns import join_place
 from collectors.slow_control.channel_list import expand
-from collectors.slow_control.state_codes import StateCodes, state_index
+from collectors.slow_control.state_codes import Scale, StateCodes, state_index
 
 MAX_STATUS_BITS = 52
 """Bits of a status word that a float64 tells exactly."""
@@ -66,9 +66,9 @@ class Register(Options):
     """Which word of a longer value comes first, and `byte_order` which byte of a word; by default as the source says."""
     byte_order: Order | None = None
     """Which byte of a word comes first."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """See `offset`."""
-    offset: float = 0.0
+    offset: float = Field(default=0.0, allow_inf_nan=False)
     """A value is the number * scale + offset."""
     unit: str = "1"
     """Of the value after `scale` and `offset`."""
@@ -98,6 +98,10 @@ class Register(Options):
             raise ValueError(f"{self.name!r}: there is no address above 65535")
         if self.kind_of() is Kind.BITS and (self.is_switch or self.type not in ("bits", "uint16", "uint32")):
             raise ValueError(f"{self.name!r}: a status word is bits, uint16 or uint32")
+        if self.states and self.bits:
+            raise ValueError(f"{self.name!r}: give either `states` or `bits`")
+        if len(self.bits) > 16 * self.width:
+            raise ValueError(f"{self.name!r}: {len(self.bits)} names for {16 * self.width} bits")
         return self
 
     @property

@@ -39,8 +39,9 @@ class Monitors(Protocol):
 class MonitorBuffer:
     """Events that wait to be taken, and which columns are connected.
 
-    Holds `max_events`; beyond that the oldest are dropped and counted. A column is "heard" once it has sent anything, its first
-    value or that it has none.
+    Holds `max_events`; beyond that the oldest are dropped and counted, except the last one of each column: one that says little
+    would otherwise keep the value it had before. A column is "heard" once it has sent anything, its first value or that it has
+    none.
     """
 
     def __init__(self, max_events: int) -> None:
@@ -48,6 +49,7 @@ class MonitorBuffer:
         self._lock = threading.Lock()
         self._events: deque[Event] = deque()
         self._dropped = 0
+        self._aside: dict[int, Event] = {}  # the newest of each column among those that did not fit
         self._connected: set[int] = set()
         self._heard: set[int] = set()
         self._infos: dict[int, ControlInfo] = {}
@@ -61,7 +63,8 @@ class MonitorBuffer:
             for event in events:
                 self._heard.add(event.column)
                 if len(self._events) >= self.max_events:
-                    self._events.popleft()
+                    oldest = self._events.popleft()
+                    self._aside[oldest.column] = oldest
                     self._dropped += 1
                 self._events.append(event)
 
@@ -104,7 +107,12 @@ class MonitorBuffer:
         with self._lock:
             events, self._events = self._events, deque()
             dropped, self._dropped = self._dropped, 0
-        return list(events), dropped
+            aside, self._aside = self._aside, {}
+        if not aside:
+            return list(events), dropped
+        later = {event.column for event in events}
+        kept = [event for column, event in aside.items() if column not in later]
+        return [*kept, *events], dropped - len(kept)
 
     def take_infos(self) -> dict[int, ControlInfo]:
         """What servers have told since the last call."""
@@ -140,6 +148,7 @@ class MonitorBuffer:
         """Forgets who is connected, who was heard and what was not taken: the connections have been ended."""
         with self._lock:
             self._events.clear()
+            self._aside.clear()
             self._connected.clear()
             self._heard.clear()
             self._infos.clear()

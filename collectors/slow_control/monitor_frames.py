@@ -27,6 +27,8 @@ class MonitorFrames:
         self._has_limits = limits
         self._has_severity = severity
         self._infos: dict[int, ControlInfo] = {}
+        self._channels: list[Channel] = []
+        self._standing: dict[int, Event] = {}
         self._is_first_turn = True
         self._announced = 0
         self._decoder = Decoder()
@@ -59,13 +61,16 @@ class MonitorFrames:
     def _collected(
         self, described: Mapping[int, ControlInfo], events: list[Event], dropped: int, buffer: MonitorBuffer
     ) -> Iterator[Collected]:
-        if described:
-            self._infos.update(described)
-            self._describe()
+        renamed = self._take_infos(described) if described else []
         now_ns = self._origin.now_ns()
-        present = buffer.connected.union(event.column for event in events)
-        absent = [column for column in range(self._announced, len(self._plans)) if column not in present]
-        events = [*(Event(column, None, now_ns, now_ns) for column in absent), *events]
+        brought = {event.column: event for event in events}
+        absent: list[int] = []
+        if self._announced < len(self._plans):
+            present = buffer.connected.union(brought)
+            absent = [column for column in range(self._announced, len(self._plans)) if column not in present]
+        again = [self._standing[column] for column in renamed if column in self._standing and column not in brought]
+        events = [*again, *(Event(column, None, now_ns, now_ns) for column in absent), *events]
+        self._standing.update(brought)
         if self._has_severity:
             events = list(self._with_severities(events))
         events += self._limits(described, now_ns)
@@ -79,8 +84,18 @@ class MonitorFrames:
         yield from rejected
         yield updates
 
+    def _take_infos(self, described: Mapping[int, ControlInfo]) -> list[int]:
+        """Describes channels anew; returns the columns that became another channel by it, with another unit or kind.
+
+        What stands there must be sent again: as the value of the channel that it was, nobody would know it any more.
+        """
+        before = self._channels
+        self._infos.update(described)
+        self._describe()
+        return [column for column in described if before[column].identity() != self._channels[column].identity()]
+
     def _describe(self) -> None:
-        channels = [plan.channel(self._infos.get(column)) for column, plan in enumerate(self._plans)]
+        channels = self._channels = [plan.channel(self._infos.get(column)) for column, plan in enumerate(self._plans)]
         extra: list[Channel] = []
         if self._has_limits:
             extra += (Channel(f"{c.name}.{limit}", f"{c.quantity} {limit}", c.unit, place=c.place) for c in channels for limit in LIMITS)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from collectors.collector import Options
-from collectors.patterns import Places, PlaceTemplates
+from collectors.patterns import Places, PlaceTemplates, matches
 from collectors.slow_control.channel_list import FILE_COLUMNS, Plan, expand, read_file, refine
+from collectors.slow_control.host_port import HostPort
 
 
 class MonitorOptions(Options):
@@ -24,7 +24,7 @@ class MonitorOptions(Options):
     connect_wait_s: float = Field(default=3.0, ge=0)
     """How long the first turn waits for channels to connect, and each turn for what new ones are."""
     buffer_updates: int = Field(default=200_000, ge=1)
-    """Updates kept between two turns; beyond that the oldest are dropped and counted."""
+    """Updates kept between two turns; beyond that the oldest are dropped and counted, the last one of each channel stays."""
     limits: bool = False
     """Also the limits of each channel, as channels NAME.LOLO, NAME.LOW, NAME.HIGH and NAME.HIHI."""
     units: dict[str, str] = Field(default_factory=dict)
@@ -52,15 +52,7 @@ class MonitorOptions(Options):
         return list(refine(plans, Places(origin_place, self.places), self.units, self.states, self.bits))
 
 
-def _check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    for address in addresses:
-        host, _, port = address.partition(":")
-        if not host or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
-            raise ValueError(f"{address!r}: write HOST or HOST:PORT")
-    return addresses
-
-
-Addresses = Annotated[tuple[str, ...], AfterValidator(_check_addresses)]
+Addresses = tuple[HostPort, ...]
 """HOST or HOST:PORT each."""
 
 
@@ -74,8 +66,13 @@ class ProcessVariableOptions(MonitorOptions):
 
     @model_validator(mode="after")
     def _check_channels(self) -> ProcessVariableOptions:
-        if not self.plans():
+        names = [plan.name for plan in self.plans()]
+        if not names:
             raise ValueError("name the channels in `channels` or `channels_file`")
+        for option, patterns in (("units", self.units), ("states", self.states), ("bits", self.bits), ("places", self.places)):
+            for pattern in patterns:
+                if not any(matches(pattern, name) for name in names):
+                    raise ValueError(f"`{option}`: no channel is called like {pattern!r}")
         return self
 
     def plans(self) -> list[Plan]:

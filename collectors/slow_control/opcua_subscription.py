@@ -185,7 +185,7 @@ class Subscription:
         now_ns = self._now_ns()
         for notification in result.NotificationMessage.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
-                changed = notification.MonitoredItems or ()
+                changed = [item for item in notification.MonitoredItems or () if item.ClientHandle < len(self._items.plans)]
                 self._buffer.put(event(item.ClientHandle, item.Value, self._items.elements[item.ClientHandle], now_ns) for item in changed)
                 for item in changed:
                     if has_overflowed(item.Value):

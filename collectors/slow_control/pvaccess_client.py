@@ -101,11 +101,16 @@ class PvAccessMonitors:
                 self.buffer.refuse(column, f"the server refuses to monitor it: {' '.join(str(update).split()) or type(update).__name__}")
             self.buffer.lose([column], now_ns)
             return
-        if column not in self._described or any(field.startswith(_DESCRIBING) for field in update.changedSet()):
-            self._described.add(column)
-            self.buffer.describe({column: control_info(update)})
+        try:
+            told = event(column, update, self._elements[column], now_ns)
+            if column not in self._described or any(field.startswith(_DESCRIBING) for field in update.changedSet()):
+                self.buffer.describe({column: control_info(update)})
+                self._described.add(column)
+        except Exception as error:  # noqa: BLE001 - the library would end the subscription for it, and the value before would stand
+            reason = " ".join(str(error).split()) or type(error).__name__
+            told = Event(column, math.nan, now_ns, now_ns, problem=f"a structure that is none of the normative types: {reason}")
         self.buffer.connect([column])
-        self.buffer.put([event(column, update, self._elements[column], now_ns)])
+        self.buffer.put([told])
 
 
 def control_info(structure: Any) -> ControlInfo:  # noqa: ANN401 - p4p has no types

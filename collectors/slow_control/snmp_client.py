@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pysnmp.carrier.asyncio.dgram import udp, udp6
 from pysnmp.entity import config
@@ -17,6 +18,7 @@ from pysnmp.proto import rfc1902, rfc1905
 
 from collectors.collector import CollectError
 from collectors.slow_control.host_port import split_address
+from collectors.slow_control.snmp_credentials import AUTH_PROTOCOLS, PRIVACY_PROTOCOLS, Community, User
 from collectors.slow_control.snmp_values import Raw
 
 Oid = tuple[int, ...]
@@ -35,42 +37,6 @@ _INTEGERS: tuple[tuple[tuple[type[Any], ...], Literal["counter", "ticks", "integ
     ((rfc1902.TimeTicks,), "ticks"),
     ((rfc1902.Integer, rfc1902.Integer32, rfc1902.Gauge32, rfc1902.Unsigned32), "integer"),
 )
-
-AUTH_PROTOCOLS = {
-    "md5": config.USM_AUTH_HMAC96_MD5,
-    "sha": config.USM_AUTH_HMAC96_SHA,
-    "sha224": config.USM_AUTH_HMAC128_SHA224,
-    "sha256": config.USM_AUTH_HMAC192_SHA256,
-    "sha384": config.USM_AUTH_HMAC256_SHA384,
-    "sha512": config.USM_AUTH_HMAC384_SHA512,
-}
-PRIVACY_PROTOCOLS = {
-    "des": config.USM_PRIV_CBC56_DES,
-    "aes": config.USM_PRIV_CFB128_AES,
-    "aes192": config.USM_PRIV_CFB192_AES,
-    "aes256": config.USM_PRIV_CFB256_AES,
-}
-
-
-class Community(NamedTuple):
-    """What an agent of version 2c asks for."""
-
-    name: str
-
-
-class User(NamedTuple):
-    """What an agent of version 3 asks for; passwords are empty where there is no authentication or privacy."""
-
-    name: str
-    auth_protocol: str
-    auth_password: str
-    privacy_protocol: str
-    privacy_password: str
-
-    @property
-    def level(self) -> str:
-        """The security level, by its name in RFC 3411."""
-        return "authPriv" if self.privacy_password else "authNoPriv" if self.auth_password else "noAuthNoPriv"
 
 
 @dataclass(slots=True)
@@ -116,8 +82,14 @@ class Agent:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._loop.set_exception_handler(lambda _loop, _context: None)  # a datagram that is no SNMP is no answer
+        loop = self._loop
         try:
-            return self._loop.run_until_complete(self._read(scalars, tables))
+            return loop.run_until_complete(self._read(scalars, tables))
+        except RuntimeError:
+            if self._loop is loop:
+                raise
+            self._end(loop)
+            raise CollectError(f"{self.address}: closed while it was read") from None
         except (PySnmpError, OSError, ValueError) as error:
             self.close()
             raise CollectError(f"{self.address}: {_line(error)}") from None
@@ -126,13 +98,22 @@ class Agent:
             raise
 
     def close(self) -> None:
-        """Ends the session."""
+        """Ends the session, and a turn of another thread that waits for the agent."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
+        if loop.is_running():  # only its own thread can end it
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(loop.stop)
+        else:
+            self._end(loop)
+
+    def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._engine is not None:
             self._engine.close_dispatcher()
             self._engine = None
+        for task in asyncio.all_tasks(loop):  # of a turn that was broken off
+            task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from collectors.collector import Options
 from collectors.frame import Kind
 from collectors.slow_control.snmp_values import Raw, label, number, status_word
-from collectors.slow_control.state_codes import StateCodes, state_index
+from collectors.slow_control.state_codes import Scale, StateCodes, state_index
 
 Oid = tuple[int, ...]
 _OID = re.compile(r"\.?\d+(\.\d+)*")
@@ -52,7 +52,7 @@ class Meaning(Options):
     """Of the value after `scale`."""
     kind: Kind | None = None
     """By default a state with `states`, a status word with `bits`, a counter where the agent says so, else a gauge."""
-    scale: float = 1.0
+    scale: Scale = 1.0
     """What the agent's number is multiplied with: 0.1 where it tells tenths of a volt. TimeTicks are seconds before that."""
     states: StateCodes = Field(default_factory=dict)
     """Names of its values: a list from 0, or { 1 = "up", 2 = "down" }."""
@@ -60,6 +60,12 @@ class Meaning(Options):
     """Names of the bits, as the MIB numbers them: of BITS the first one is the most significant bit of the first octet."""
     missing: tuple[float, ...] = ()
     """Numbers that mean that nothing is measured, before they are scaled; a channel exists once it has told another one."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Meaning:
+        if self.states and self.bits:
+            raise ValueError("give either `states` or `bits`")
+        return self
 
     def kind_of(self, raw: Raw) -> Kind:
         """The kind of channel a value makes."""

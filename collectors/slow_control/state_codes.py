@@ -1,11 +1,11 @@
-"""Names for the codes that devices use for states: a list from 0, or a table where codes have gaps."""
+"""What a device's numbers mean: names for the codes of states (a list from 0, or a table where codes have gaps), and a scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 
 def _numbered(names: object) -> object:
@@ -14,6 +14,16 @@ def _numbered(names: object) -> object:
 
 StateCodes = Annotated[dict[int, str], BeforeValidator(_numbered)]
 """Names of states: ["off", "on"] for 0 and 1, or { 1 = "up", 2 = "down" } by their codes."""
+
+
+def _not_zero(scale: float) -> float:
+    if not scale:
+        raise ValueError("a scale of 0 makes every value 0")
+    return scale
+
+
+Scale = Annotated[float, Field(allow_inf_nan=False), AfterValidator(_not_zero)]
+"""What a device's number is multiplied with."""
 
 
 def state_index(codes: Mapping[int, str], code: float) -> int | None:

@@ -6,15 +6,21 @@ What cannot be used goes to the dead letters with its reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from collectors.collector import Rejected
 from collectors.frame import Channel
 from collectors.snapshot import SnapshotFrames
+from daemon import metrics
 from daemon.bus.bus import Bus, Record, TopicPartition
 from daemon.clock import Clock
 from daemon.collect.publisher import Publisher
 from daemon.ingest_message import IngestError, read_message
 
+MOST_SOURCES = 1000
+"""Sources whose layouts are kept; of those heard least recently all is forgotten, and made again when they are heard again.
+
+Anybody who may publish can name as many sources as he likes: a script that puts the number of its job into the name does."""
 INGEST_EPOCH = 1
 """The producer's epoch of all blocks that are numbered by the offset of their message."""
 
@@ -39,7 +45,7 @@ class Ingest:
         self._configured = publishers
         self._places = places
         self._subscription = bus.subscribe(["ingest"], "collect", on_revoke=self._revoked)
-        self._frames: dict[tuple[str, int], SnapshotFrames] = {}
+        self._frames: dict[str, dict[int, SnapshotFrames]] = {}
         self._publishers: dict[str, Publisher] = {}
         self.heard: set[str] = set()
 
@@ -68,17 +74,26 @@ class Ingest:
         source, place, time_ns, values, units = message
         place = place or self._places.get(source, source)
         channels = [Channel(name, name, units.get(name, ""), place=place) for name in values]
-        frames = self._frames.setdefault((source, record.partition), SnapshotFrames(source, f"ingest{record.partition}"))
+        publisher = self._publisher(source)
+        frames = self._frames[source].setdefault(record.partition, SnapshotFrames(source, f"ingest{record.partition}"))
         frame = frames.frame(time_ns, channels, values)
-        self._publisher(source).numbered(frame, record.offset)
-        self.heard.add(source)
+        publisher.numbered(frame, record.offset)
         if source in self._configured:
+            self.heard.add(source)
             self._configured[source].note(time_ns)
 
     def _publisher(self, source: str) -> Publisher:
-        if source not in self._publishers:
-            self._publishers[source] = Publisher(self._bus, source, "frames", self._epoch, self._clock.now_ns)
-        return self._publishers[source]
+        publisher = self._publishers.pop(source, None) or Publisher(self._bus, source, "frames", self._epoch, self._clock.now_ns)
+        self._publishers[source] = publisher  # the last one is the one heard last
+        self._frames.setdefault(source, {})
+        if len(self._publishers) > MOST_SOURCES:
+            forgotten = next(iter(self._publishers))
+            del self._publishers[forgotten], self._frames[forgotten]
+            if forgotten not in self._configured:
+                for metric in (metrics.ROWS, metrics.LAST_DATA):
+                    with suppress(KeyError):
+                        metric.remove(forgotten)
+        return publisher
 
     def _revoked(self, _partitions: frozenset[TopicPartition]) -> None:
         self.heard.clear()  # whoever reads them now knows whether their sources are alive

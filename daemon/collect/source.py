@@ -183,13 +183,18 @@ class Source:
 
     def _prepared(self, item: Collected) -> list[Frame]:
         if isinstance(item, Rejected):
-            log.warning("input rejected source=%s subject=%r reason=%r", self.name, item.subject, item.reason)
-            self._publisher.rejected(item)
+            self._reject(item)
             return []
         marked = self._ramping.mark(item)
+        for problem in self._ramping.take_problems():
+            self._reject(problem)
         if isinstance(marked, Updates):
             return [self._differenced(frame) for frame in self._aligner.add(marked)]
         return [self._differenced(marked)]
+
+    def _reject(self, item: Rejected) -> None:
+        log.warning("input rejected source=%s subject=%r reason=%r", self.name, item.subject, item.reason)
+        self._publisher.rejected(item)
 
     def _differenced(self, frame: Frame) -> Frame:
         since_start = self.settings.accumulation == "since_start"
@@ -207,27 +212,30 @@ class Source:
         now_ns = self._clock.now_ns()
         skew_ns = int(self.settings.max_clock_skew_s * 1e9)
         newest_ns = self._newest_ns.get(frame.layout.part, 0)
-        off = (frame.time_ns > now_ns + skew_ns) | (frame.time_ns < newest_ns - skew_ns)
-        moved_ns = now_ns - int(frame.time_ns[off].max()) if off.any() else 0
-        time_ns = np.where(off, frame.time_ns + moved_ns, frame.time_ns)
+        time_ns, worst_ns = frame.time_ns, 0
+        for off in (frame.time_ns > now_ns + skew_ns, frame.time_ns < newest_ns - skew_ns):
+            if off.any():
+                off_ns = int(frame.time_ns[off].max()) - now_ns
+                time_ns = np.where(off, frame.time_ns - off_ns, time_ns)
+                worst_ns = max(worst_ns, off_ns, key=abs)
         self._newest_ns[frame.layout.part] = max(newest_ns, int(time_ns.max()))
-        if not off.any():
-            return frame, 0.0
-        return Frame(frame.layout, time_ns, frame.values, frame.quality), -moved_ns / 1e9
+        return (Frame(frame.layout, time_ns, frame.values, frame.quality) if worst_ns else frame), worst_ns / 1e9
 
     def _not_ahead(self, updates: Updates) -> tuple[Updates, float | None]:
         """Moves updates that lie ahead of the clock to the time of arrival, or they would wait for it; how far ahead they were, in s.
 
-        None where there was none to look at. One that is old is believed: a monitor tells when its value last changed.
+        None where there was none to look at, and 0 where it was no more than clocks may differ. One that is old is believed: a
+        monitor tells when its value last changed.
         """
+        if not len(updates):
+            return updates, None
         now_ns = self._clock.now_ns()
-        ahead_ns = updates.time_ns - now_ns
-        off = ahead_ns > int(self.settings.max_clock_skew_s * 1e9)
-        if not off.any():
-            return updates, 0.0 if len(updates) else None
-        worst_ns = int(ahead_ns.max())
-        time_ns = np.where(off, updates.time_ns - worst_ns, updates.time_ns)
-        return Updates(updates.layout, time_ns, updates.column, updates.value, updates.quality), worst_ns / 1e9
+        ahead_ns = int(updates.time_ns.max()) - now_ns
+        if ahead_ns <= 0:
+            return updates, 0.0
+        time_ns = np.minimum(updates.time_ns, now_ns)  # what was later stays later: they are in order of arrival
+        is_too_far = ahead_ns > int(self.settings.max_clock_skew_s * 1e9)
+        return Updates(updates.layout, time_ns, updates.column, updates.value, updates.quality), ahead_ns / 1e9 if is_too_far else 0.0
 
 
 def open_source(name: str, settings: Settings, publisher: Publisher, clock: Clock) -> Source:

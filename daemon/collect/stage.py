@@ -87,8 +87,10 @@ class CollectStage:
             self._scheduler.shutdown(wait=not hanging)
         for name in hanging:
             log.warning("source left behind source=%s reason='its last turn has not ended after %g s'", name, LAST_TURN_S)
-        self._opened.close()  # all of them, also after one that fails
-        self._bus.flush(10.0)
+        try:
+            self._opened.close()  # all of them, also after one that fails
+        finally:
+            self._bus.flush(10.0)
 
     def _start(self) -> None:
         self._started = True

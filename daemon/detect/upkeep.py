@@ -8,11 +8,11 @@ from typing import Any
 from collectors.frame import Layout, digest_of
 from collectors.wire import CLOCK_PROBLEM
 from daemon.detect.findings import Event
+from daemon.detect.vanished import SOURCE, VanishedColumns
 from daemon.sections import SourceSettings
-from detectors.finding import Contribution, Evidence, Severity, Unit
+from detectors.finding import Evidence, Severity, Unit
 
-FORGET_NS = 3_600_000_000_000
-"""What has been gone for this long counts as taken away on purpose."""
+VANISHED = "channel_vanished"
 
 
 @dataclass(slots=True)
@@ -24,7 +24,10 @@ class Standing:
 
 
 class UpkeepRule:
-    """Three conditions of a source: source_silent, clock_off, channel_vanished. Not sure of none of them: they are facts."""
+    """Three conditions of a source: source_silent, clock_off, channel_vanished. Not sure of none of them: they are facts.
+
+    What has vanished is reported where it was: one finding for each place.
+    """
 
     name = "upkeep"
 
@@ -33,10 +36,9 @@ class UpkeepRule:
         self._place = place
         self._silence_ns = int((section.silence_s if section is not None else 0.0) * 1e9)
         self._skew_ns = int((section.max_clock_skew_s if section is not None else 300.0) * 1e9)
-        self._watch_vanished = section is not None and section.watch_vanished
-        self._standing = {condition: Standing() for condition in ("source_silent", "clock_off", "channel_vanished")}
-        self._names: set[str] = set()
-        self._vanished: dict[str, tuple[int, str]] = {}
+        self._standing = {condition: Standing() for condition in ("source_silent", "clock_off")}
+        self._columns = VanishedColumns(place) if section is not None and section.watch_vanished else None
+        self._bare: dict[str, Standing] = {}
         self._late_ns = 0
         self._begun_ns = 0
         self._clock_problem = ""
@@ -49,17 +51,8 @@ class UpkeepRule:
 
     def see(self, layout: Layout, at_ns: int) -> None:
         """Takes note of the columns that are there."""
-        names = {column.name: column.place for column in layout.columns}
-        if self._watch_vanished:
-            for name in self._names - names.keys():
-                self._vanished.setdefault(name, (at_ns, self._place))
-        self._names |= names.keys()
-        for name in names.keys() & self._vanished.keys():
-            del self._vanished[name]
-        for name, (since_ns, _) in list(self._vanished.items()):
-            if at_ns - since_ns > FORGET_NS:
-                del self._vanished[name]
-                self._names.discard(name)
+        if self._columns is not None:
+            self._columns.see(layout, at_ns)
 
     def late(self, behind_ns: int) -> None:
         """How far behind the newest row the rows were that came too late; 0 where none did."""
@@ -81,16 +74,20 @@ class UpkeepRule:
         holds = {
             "source_silent": silent_since_ns if silent else 0,
             "clock_off": at_ns if went_back or self._clock_problem else 0,
-            "channel_vanished": min((since for since, _ in self._vanished.values()), default=0),
         }
-        return [event for condition, since_ns in holds.items() for event in self._change(condition, since_ns, at_ns, problem)]
+        events: list[Event] = []
+        for condition, since_ns in holds.items():
+            standing = self._standing[condition]
+            evidence = self._evidence(condition, since_ns, at_ns, problem) if since_ns and not standing.raised_ns else None
+            events += self._change(standing, self._unit(condition), since_ns, at_ns, evidence)
+        return events + self._judge_vanished(at_ns)
 
     def state(self) -> dict[str, Any]:
         """As plain values."""
         return {
             "standing": {condition: [s.since_ns, s.raised_ns] for condition, s in self._standing.items()},
-            "names": sorted(self._names),
-            "vanished": {name: list(entry) for name, entry in self._vanished.items()},
+            "bare": {place: [s.since_ns, s.raised_ns] for place, s in self._bare.items()},
+            "columns": {} if self._columns is None else self._columns.state(),
             "late_ns": self._late_ns,
             "begun_ns": self._begun_ns,
             "clock_problem": self._clock_problem,
@@ -99,21 +96,44 @@ class UpkeepRule:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a `state`."""
-        self._standing = {condition: Standing(*entry) for condition, entry in state["standing"].items()}
-        self._names = set(state["names"])
-        self._vanished = {name: (int(entry[0]), str(entry[1])) for name, entry in state["vanished"].items()}
+        standing = {condition: Standing(*entry) for condition, entry in state["standing"].items()}
+        bare = {place: Standing(*entry) for place, entry in state.get("bare", {}).items()}
+        if (whole := standing.pop(VANISHED, Standing())).raised_ns:  # of versions that reported it at the source's own place
+            bare[SOURCE] = whole
+        self._standing, self._bare = standing, bare
+        if self._columns is not None:
+            self._columns.restore(state.get("columns", state))
         self._late_ns, self._begun_ns = int(state["late_ns"]), int(state["begun_ns"])
         self._clock_problem, self.problem = str(state["clock_problem"]), str(state.get("problem", ""))
 
-    def _change(self, condition: str, since_ns: int, at_ns: int, problem: str) -> list[Event]:
-        standing = self._standing[condition]
-        unit = Unit(digest_of(self._source, condition), self._source, self._place, condition, Severity.WARNING)
+    def _judge_vanished(self, at_ns: int) -> list[Event]:
+        """What has vanished at places where all was there, and where all is back."""
+        gone = {} if self._columns is None else self._columns.since_ns()
+        events: list[Event] = []
+        for place in sorted({*gone, *self._bare}):
+            standing = self._bare.setdefault(place, Standing())
+            evidence = None if self._columns is None or standing.raised_ns else self._columns.evidence(self._source, place)
+            events += self._change(standing, self._unit(VANISHED, place), gone.get(place, 0), at_ns, evidence)
+            if not standing.raised_ns:
+                del self._bare[place]
+        return events
+
+    def _unit(self, condition: str, place: str = SOURCE) -> Unit:
+        """The source as a whole, or what it shows at a place."""
+        if place == SOURCE:
+            return Unit(digest_of(self._source, condition), self._source, self._place, condition, Severity.WARNING)
+        name = f"{place.rpartition('/')[2]} of {self._source}"
+        return Unit(digest_of(self._source, condition, place), name, place, condition, Severity.WARNING)
+
+    def _change(self, standing: Standing, unit: Unit, since_ns: int, at_ns: int, evidence: Evidence | None) -> list[Event]:
+        """The event of a condition that began or ended; `since_ns` is 0 where it does not hold."""
         if since_ns and not standing.raised_ns:
-            self._standing[condition] = Standing(since_ns, at_ns)
-            return [Event(at_ns, unit, self.name, since_ns, at_ns, at_ns, None, self._evidence(condition, since_ns, at_ns, problem))]
+            standing.since_ns, standing.raised_ns = since_ns, at_ns
+            return [Event(at_ns, unit, self.name, since_ns, at_ns, at_ns, None, evidence)]
         if not since_ns and standing.raised_ns:
-            self._standing[condition] = Standing()
-            return [Event(at_ns, unit, self.name, standing.since_ns, standing.raised_ns, at_ns, at_ns)]
+            event = Event(at_ns, unit, self.name, standing.since_ns, standing.raised_ns, at_ns, at_ns)
+            standing.since_ns, standing.raised_ns = 0, 0
+            return [event]
         return []
 
     def _evidence(self, condition: str, since_ns: int, at_ns: int, problem: str) -> Evidence:
@@ -121,10 +141,5 @@ class UpkeepRule:
             silent_s = (at_ns - since_ns) / 1e9
             because = f": {problem}" if problem else ""
             return Evidence(f"{self._source} has sent nothing for {silent_s:.0f} s{because}")
-        if condition == "clock_off":
-            text = self._clock_problem or f"rows came that are {self._late_ns / 1e9:.0f} s older than the newest; they are not judged"
-            return Evidence(f"The clock of {self._source} is wrong: {text}")
-        gone = sorted(self._vanished)
-        named = ", ".join(gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
-        ranked = tuple(Contribution(name, self._place, 0.0, 1.0, 1 / len(gone), text="gone") for name in gone[:20])
-        return Evidence(f"{self._source} no longer shows {named}", ranked)
+        text = self._clock_problem or f"rows came that are {self._late_ns / 1e9:.0f} s older than the newest; they are not judged"
+        return Evidence(f"The clock of {self._source} is wrong: {text}")

@@ -7,6 +7,7 @@ to point at the loopback address (DNS rebinding), a form that another site sends
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64_000
+BODY_S = 15.0
+"""How long a form may take to arrive."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 CONTENT_POLICY = (
@@ -121,16 +124,23 @@ def _digits(text: str) -> str:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """A body that does not say its size is cut off where it is too large: then it is no form any more."""
+    """A body that does not say its size is cut off where it is too large, and any where it is too slow: then it is no form any more."""
     taken = 0
+    is_whole = False
+    deadline_s = asyncio.get_running_loop().time() + BODY_S
 
     async def bounded() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > MAX_BODY_BYTES:
+        nonlocal taken, is_whole
+        if is_whole:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                message = await receive()
+        except TimeoutError:
             return {"type": "http.disconnect"}
-        return message
+        taken += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        return message if taken <= MAX_BODY_BYTES else {"type": "http.disconnect"}
 
     return bounded
 

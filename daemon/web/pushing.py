@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 
 from daemon.bus.bus import Bus, TooLarge
-from daemon.ingest_message import IngestError, read_message
+from daemon.ingest_message import IngestError, each_once, read_message
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def split(body: bytes) -> Iterator[bytes]:
 
 def _array(text: bytes) -> Iterator[bytes]:
     try:
-        messages = json.loads(text)
+        messages = json.loads(text, object_pairs_hook=each_once)
     except (ValueError, RecursionError):
         yield text
         return

@@ -9,6 +9,8 @@ import time
 import uvicorn
 from fastapi import FastAPI
 
+from daemon.web.connections import PatientProtocol
+
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 GRACE_S = 2
@@ -32,7 +34,7 @@ class PageServer:
             access_log=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=PatientProtocol,
             ws="none",
             interface="asgi3",
             proxy_headers=False,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from collectors import difference
 from collectors.difference import Differencer
 from collectors.frame import Axis, Channel, Frame, Histogram, Kind, Layout, Quality, Storage
 from tests.collectors.rows import NAN, S, frame, same
@@ -260,3 +261,15 @@ def test_empty_frames() -> None:
     differencer.difference(frame(WITH_RUN, [[1, 5, 2, 3]]))
     differencer.difference(empty)
     assert differencer.difference(frame(WITH_RUN, [[1, 6, 2, 4]])).values.tolist() == [[1, 1, 0, 1]]
+
+
+def test_what_comes_and_goes_for_ever_is_forgotten_and_what_stays_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(difference, "_KEPT_ANYHOW", 20)
+    day_ns, differencer, rates = 86_400_000_000_000, Differencer(histograms=True), list[float]()
+    for day in range(200):
+        job = Histogram(f"job {day}", (Axis("x", "", 1, 0, 1),), flow=False)
+        layout = Layout("dqm", (Channel("n", "n", "", Kind.COUNTER), Channel(f"job {day} bytes", "n", "B", Kind.COUNTER), job))
+        rows = Frame(layout, np.array([day * day_ns], np.int64), np.array([[864.0 * day, 1.0, 2.0, 2.0]]))
+        rates.append(float(differencer.difference(rows).values[0, 0]))
+    assert rates[1:] == [0.01] * 199
+    assert max(len(differencer._totals), len(differencer._contents)) < 100

@@ -141,6 +141,19 @@ def test_a_killed_server_is_a_disconnection_and_its_return_a_connection(server: 
     assert wait_for(collector, "HV:00:VMon", lambda found: found[0] == 7)
 
 
+def test_a_server_that_hangs_is_disconnected_until_it_goes_on(server: Server, connect: Callable[..., EpicsCollector]) -> None:
+    collector = connect("HV:00:VMon", connection_timeout_s=2)
+    assert last(updates_of(collector.collect()), "HV:00:VMon") == (1400, Quality.GOOD)
+    server.pause()
+    try:
+        assert wait_for(collector, "HV:00:VMon", lambda found: found[1] is Quality.DISCONNECTED)
+    finally:
+        server.resume()
+    assert wait_for(collector, "HV:00:VMon", lambda found: found == (1400, Quality.GOOD))
+    server.put("HV:00:VMon", 7.0)
+    assert wait_for(collector, "HV:00:VMon", lambda found: found == (7, Quality.GOOD))
+
+
 def test_channels_without_a_server_are_disconnected_from_the_beginning(connect: Callable[..., EpicsCollector]) -> None:
     updates = updates_of(connect("POWER", "NOWHERE", units={"NOWHERE": "kV"}, connect_wait_s=1).collect())
     assert last(updates, "POWER") == (1, Quality.GOOD)

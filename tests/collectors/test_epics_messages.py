@@ -39,8 +39,12 @@ def test_channels_are_listed_in_a_file_with_or_without_a_heading(tmp_path: Path)
     [
         ({}, "name the channels"),
         ({"channels": ["A"], "addresses": ["host:port"]}, "HOST:PORT"),
+        ({"channels": ["A"], "addresses": ["ioc1 ioc2"]}, "HOST:PORT"),
+        ({"channels": ["A"], "addresses": ["[::1]:5064"]}, "no IPv6"),
         ({"channels_file": "/no/such/file.csv"}, "No such file"),
         ({"channels": ["A{0..999999}"]}, "more than"),
+        ({"channels": ["B", "A{5..1}"]}, r"'A\{5\.\.1\}': the range is empty"),
+        ({"channels": ["A:Status"], "bits": {"*:Stauts": ["on"]}}, r"`bits`: no channel is called like '\*:Stauts'"),
         ({"channels": ["A"], "channels_file_columns": ["nome"]}, "nome"),
     ],
 )
@@ -105,7 +109,12 @@ NUMBERS = st.builds(
 
 
 @given(st.lists(NUMBERS))
-def test_many_at_once_are_decoded_like_one_after_the_other(events: list[Event]) -> None:
+def test_many_at_once_are_decoded_like_one_after_the_other(drawn: list[Event]) -> None:
+    arrivals_ns = sorted(max(event.time_ns, event.arrived_ns) for event in drawn)  # our own clock goes on, and no server is ahead of it
+    events = [
+        event._replace(time_ns=min(event.time_ns, arrived_ns), arrived_ns=arrived_ns)
+        for event, arrived_ns in zip(drawn, arrivals_ns, strict=True)
+    ]
     together, rejected = Decoder().decode(LAYOUT, events)
     single, apart = Decoder(), list[Rejected]()
     for i, event in enumerate(events):

@@ -275,3 +275,11 @@ def test_answers_that_are_none(build: Any, mhttpd: Mhttpd, monkeypatch: pytest.M
 def test_what_cannot_work_is_an_error_at_the_start(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         MidasOptions.model_validate({"url": "http://localhost:8080", **options})
+
+
+@pytest.mark.parametrize("written_s", [10**18, 2**32, -5])
+def test_a_time_that_the_database_cannot_have_written_is_the_time_of_the_turn(build: Any, odb: Odb, written_s: int) -> None:
+    odb.put("/Equipment/X/Variables/Odd", DOUBLE, 1.5)
+    odb.keys["/Equipment/X/Variables/Odd"].written_s = written_s
+    updates, rejected = turn(build(paths=["/Equipment/X/Variables"], alarms=False))
+    assert (values(updates), updates.time_ns.tolist(), rejected) == ({"/Equipment/X/Variables/Odd": 1.5}, [NOW_NS], [])

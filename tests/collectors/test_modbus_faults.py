@@ -103,3 +103,25 @@ def test_something_else_at_the_port_is_an_error(build: Build, answer: bytes) -> 
             is_over.set()
             thread.join()
     assert "\n" not in str(error.value)
+
+
+def _frame(request: bytes, function: int, words: list[int]) -> bytes:
+    data = bytes([request[6], function, 2 * len(words)]) + b"".join(word.to_bytes(2, "big") for word in words)
+    return request[:4] + len(data).to_bytes(2, "big") + data
+
+
+@pytest.mark.parametrize(("function", "words"), [(4, [7]), (3, [7, 8]), (3, [])])
+def test_an_answer_to_another_question_is_not_taken_for_this_one(build: Build, function: int, words: list[int]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.sendall(_frame(client.recv(12), function, words))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(CollectError, match=f"^{address}: .*holding 0 to 0 of device 1"):
+            turn(build({"name": "A", "address": 0}, address=address, timeout_s=1, retries=0))
+        thread.join()

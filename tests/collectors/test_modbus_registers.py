@@ -92,6 +92,11 @@ def test_all_that_can_be_read_is_read_whatever_is_refused(used: set[int], illega
         ({"table": "coil", "kind": "bits"}, "a status word is"),
         ({"address": "forty"}, "valid integer"),
         ({"typ": "uint16"}, "typ"),
+        ({"scale": 0}, "a scale of 0"),
+        ({"scale": math.nan}, "finite"),
+        ({"offset": math.inf}, "finite"),
+        ({"states": ["off", "on"], "bits": ["on"]}, "either `states` or `bits`"),
+        ({"type": "bits", "bits": ["x"] * 17}, "17 names for 16 bits"),
     ],
 )
 def test_registers_that_cannot_be_are_refused(register: dict[str, Any], message: str) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from p4p import Type, Value
 
 from collectors.collector import CollectError, Origin, Rejected
 from collectors.frame import Channel, Kind, Quality, Updates
 from collectors.pvaccess import PvAccessCollector, PvAccessOptions
 from collectors.slow_control.monitored import Severity
+from collectors.slow_control.pvaccess_client import PvAccessMonitors
 from tests.collectors.monitoring import last, problems, turn_for, updates_of, wait_for
 from tests.collectors.pvaccess_server import PvServer
 from tests.collectors.told_server import free_port
@@ -135,6 +137,30 @@ def test_a_server_that_hangs_is_disconnected_until_it_goes_on(server: PvServer, 
         server.resume()
     back = wait_for(collector, "HV:00:VMon", lambda found: found == (1400, Quality.GOOD))
     assert int(back.time_ns[-1]) <= time.time_ns()
+
+
+def test_addresses_get_their_port_and_those_of_ipv6_their_brackets() -> None:
+    addresses = ("ioc", "ioc:1", "::1", "[::1]", "[fe80::1]:2")
+    options = PvAccessOptions(channels=("A",), addresses=addresses, name_servers=("gateway",))
+    assert options.settings()["EPICS_PVA_ADDR_LIST"] == "ioc:5076 ioc:1 [::1]:5076 [::1]:5076 [fe80::1]:2"
+    assert options.settings()["EPICS_PVA_NAME_SERVERS"] == "gateway:5075"
+
+
+@pytest.mark.parametrize(
+    ("field", "spec", "content"),
+    [
+        ("alarm", ("S", None, [("severity", "s")]), {"severity": "MAJOR"}),
+        ("timeStamp", ("S", None, [("secondsPastEpoch", "s")]), {"secondsPastEpoch": "noon"}),
+        ("display", ("S", None, [("units", ("S", None, [("a", "d")]))]), {"units": {"a": 1.0}}),
+        ("valueAlarm", ("S", None, [("lowAlarmLimit", "s")]), {"lowAlarmLimit": "none"}),
+    ],
+)
+def test_a_structure_of_somebodys_own_is_said_and_what_stood_before_is_not_good_any_more(field: str, spec: Any, content: Any) -> None:
+    monitors = PvAccessMonitors(["A"], [None], time.time_ns, settings={}, max_events=10)
+    monitors._on_update(0, Value(Type([("value", "d"), (field, spec)]), {"value": 1.0, field: content}))
+    ((event,), _) = monitors.buffer.take()
+    assert event.problem or event.value == 1.0
+    assert monitors.buffer.connected == {0}
 
 
 def test_channels_without_a_server_are_disconnected_from_the_beginning(connect: Connect) -> None:

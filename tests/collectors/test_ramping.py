@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.align import Aligner
 from collectors.frame import Channel, Frame, Kind, Layout, Quality, Updates
 from collectors.ramping import Ramping, RampingRule
 
@@ -102,3 +103,48 @@ def test_blocks_may_be_cut_anywhere(events: list[tuple[str, float]], cut: int) -
     together = shown(whole.mark(updates(ONE, *events)))
     apart = [row for piece in (events[:cut], events[cut:]) for row in shown(parts.mark(updates(ONE, *piece)))]
     assert str(apart) == str(together)
+
+
+def timed(layout: Layout, *events: tuple[str, float, int]) -> Updates:
+    """Updates that come in another order than that of their times: a server sends channel by channel what has changed."""
+    block = updates(layout, *((name, value) for name, value, _ in events))
+    return Updates(layout, SECOND + np.array([at for _, _, at in events], np.int64), block.column, block.value, block.quality)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_the_end_of_a_ramp_that_is_told_after_later_readings_leaves_none_of_them_ramping(split: bool) -> None:
+    ramping, aligner = Ramping([BITS]), Aligner(10)
+    first = ramping.mark(timed(ONE, ("a:Status", 0b010, 1), ("a:VMon", 10.0, 2)))
+    readings, status = ("a:VMon", 500.0, 8), ("a:Status", 0b001, 5)
+    blocks = [timed(ONE, readings), timed(ONE, status)] if split else [timed(ONE, readings, status)]
+    for block in [first, *(ramping.mark(block) for block in blocks)]:
+        assert isinstance(block, Updates)
+        aligner.add(block)
+    (frame,) = aligner.until(SECOND + 10)
+    voltage = frame.layout.position("a:VMon")
+    assert frame.values[-1, voltage] == 500.0
+    assert frame.quality is None or frame.quality[-1, voltage] == GOOD
+
+
+@pytest.mark.parametrize("quality", [Quality.INVALID, Quality.DISCONNECTED, Quality.STALE])
+def test_a_status_that_is_not_to_be_believed_silences_nobody(quality: Quality) -> None:
+    marks = [[GOOD, GOOD, int(quality), GOOD, GOOD]]
+    marked = Ramping([BITS]).mark(frame(ONE, [1.0, 2.0, 0b010, 3.0, 0b001], quality=marks))
+    assert marked.quality is not None
+    assert marked.quality.tolist() == marks
+    ramping = Ramping([BITS])
+    ramping.mark(updates(ONE, ("a:VMon", 1.0), ("a:Status", 0b010)))
+    block = updates(ONE, ("a:Status", 0b010))
+    block.quality[:] = quality
+    assert ("a:VMon", 1.0, GOOD) in shown(ramping.mark(block))
+
+
+def test_states_that_a_rule_names_wrongly_are_said_once() -> None:
+    wrong = RampingRule(status="*:State", readings=("{1}:VMon",), states=("RAMP_UP",))
+    ramping = Ramping([STATES, wrong])
+    for channels in (layout("a:VMon", "a:State"), layout("a:VMon", "a:State", "b:State")):
+        ramping.mark(updates(channels, ("a:State", 1)))
+    assert [(problem.subject, problem.reason) for problem in ramping.take_problems()] == [
+        ("a:State", "ramping: no state is called RAMP_UP, it has off, up, down, on")
+    ]
+    assert ramping.take_problems() == []

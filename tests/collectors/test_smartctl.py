@@ -221,3 +221,17 @@ def test_command_is_run_for_each_device_without_a_shell(tmp_path: Path) -> None:
 def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"files|devices"):
         SmartctlOptions.model_validate(options)
+
+
+def test_one_host_whose_clock_is_ahead_does_not_make_the_disks_of_all_others_vanish(tmp_path: Path) -> None:
+    source = collector(files=str(tmp_path / "*.json"))
+    now_s = NOW_NS // 1_000_000_000
+    for name, ahead_s in (("node1", 0), ("node2", 3 * 3600)):
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(ata(name, local_time={"time_t": now_s + ahead_s})))
+        os.utime(path, ns=(NOW_NS, NOW_NS + ahead_s * 1_000_000_000))
+    (frame,), rejected = split(source.collect())
+    assert rejected == []
+    assert {quality(frame, f"{node}/temperature") for node in ("node1", "node2")} == {Quality.GOOD}
+    assert {"node1/presence", "node2/presence"} <= {column.name for column in frame.layout.columns}
+    assert frame.time_ns.tolist() == [NOW_NS]

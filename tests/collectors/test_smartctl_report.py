@@ -158,3 +158,19 @@ def test_no_report_stops_the_parser(fields: dict[str, Any]) -> None:
     assert isinstance(report, Report | Asleep)
     for reading in report.readings if isinstance(report, Report) else ():
         assert reading.problem or not np.isinf(reading.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "family", "errors"),
+    [
+        ("ST1000LM024 HN-M101MBB", "Seagate Samsung SpinPoint M8 (AF)", 1234),
+        ("ST500LM012 HN-M500MBB", "", 1234),
+        ("ST2000DL004 HD204UI", "", 1234),
+        ("ST4000DM000-1F2168", "Seagate Desktop HDD.15", 0),
+        ("ST8000NM0055", "", 0),
+    ],
+)
+def test_disks_of_samsung_that_seagate_sold_do_not_pack_their_read_errors(model: str, family: str, errors: int) -> None:
+    report = parse(ata("A1", attribute(1, 1234), model_name=model, model_family=family), NOW_NS)
+    assert isinstance(report, Report)
+    assert {r.attribute: r.value for r in report.readings}["read_errors"] == errors

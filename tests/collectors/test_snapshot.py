@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from collectors.frame import Channel, Quality
-from collectors.snapshot import SnapshotFrames
+from collectors.snapshot import FORGOTTEN_MOST, SnapshotFrames
 from tests.collectors.rows import NAN, same
 
 A, B, C = (Channel(name, "temperature", "C") for name in "abc")
@@ -57,3 +57,12 @@ def test_a_channel_with_another_unit_is_described_anew() -> None:
 def test_no_channels_at_all() -> None:
     frame = SnapshotFrames("room").frame(1, [], {})
     assert frame.values.shape == (1, 0)
+
+
+def test_names_that_come_and_go_for_ever_are_forgotten_and_those_that_stay_keep_their_order() -> None:
+    frames = SnapshotFrames("room")
+    first = frames.frame(0, [A, B, C], {}).layout
+    for run in range(3 * FORGOTTEN_MOST):
+        frames.frame(run, [C, Channel(f"run{run}", "temperature", "C"), A, B], {})
+    assert len(frames._places) < 2 * FORGOTTEN_MOST
+    assert frames.frame(1, [C, B, A], {}).layout == first

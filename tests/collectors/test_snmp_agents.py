@@ -19,6 +19,7 @@ from collectors.snmp import SnmpOptions
 from tests.collectors.snmp_agent import Snmpd
 from tests.collectors.snmp_turns import COMMUNITY, Build, building, channel, turn, value
 
+PATIENCE_S = 30
 Reply = Callable[[list[tuple[int, ...]], int], tuple[int, int, list[tuple[str, int]]]]
 TABLE = {"oid": "1.3.9.1", "columns": {"A": {"oid": "1"}, "B": {"oid": "2"}}}
 
@@ -235,6 +236,8 @@ def test_wrong_password_of_snmpd_is_not_shown(snmpd: Snmpd, build: Build) -> Non
         ({"scalars": [{"name": "x", "oid": "sysUpTime"}]}, "is no OID"),
         ({"tables": [{"oid": "1.3.6", "name": "{row}", "columns": {"a": {"oid": "1"}}}]}, r"\{row\}"),
         ({"tables": [{"oid": "1.3.6", "columns": {}}]}, "columns"),
+        ({"scalars": [{"name": "x", "oid": "1.3.6", "scale": 0}]}, "a scale of 0"),
+        ({"scalars": [{"name": "x", "oid": "1.3.6", "states": ["a"], "bits": ["b"]}]}, "either `states` or `bits`"),
         ({"profile": "wiener", "address": "http://mpod"}, "HOST or HOST:PORT"),
         ({"profile": "wiener", "address": "mpod:0"}, "HOST or HOST:PORT"),
     ],
@@ -242,3 +245,25 @@ def test_wrong_password_of_snmpd_is_not_shown(snmpd: Snmpd, build: Build) -> Non
 def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SnmpOptions.model_validate({"address": "mpod", **options})
+
+
+def test_closing_ends_a_turn_that_waits_for_an_agent_that_hangs(build: Build) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(PATIENCE_S)
+        collector = build(f"127.0.0.1:{silent.getsockname()[1]}", profile="ups", timeout_s=60, retries=20)
+        ended: list[str] = []
+
+        def collect() -> None:
+            try:
+                list(collector.collect())
+            except CollectError as error:
+                ended.append(str(error))
+
+        thread = threading.Thread(target=collect)
+        thread.start()
+        silent.recv(10_000)  # it has asked, and waits
+        collector.close()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert [error.partition(": ")[2] for error in ended] == ["closed while it was read"]

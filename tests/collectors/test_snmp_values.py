@@ -135,7 +135,13 @@ def test_addresses(address: str, expected: tuple[str, int]) -> None:
     assert split_address(address, 161) == expected
 
 
-@pytest.mark.parametrize("address", ["", ":161", "mpod:0", "mpod:65536", "user@mpod", "http://mpod", "a b"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", ":161", "mpod:0", "mpod:65536", "user@mpod", "http://mpod", "a b", "host:port", "mpod:", "mpod:16:1", "mpod:-1", "a:b:c"),
+        *("[::1", "::1]", "[mpod:161", "[mpod:x]:161", "[]:161", "mpod:١", "mpod\n:161"),
+    ],
+)
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(ValueError, match="HOST or HOST:PORT"):
         split_address(address, 161)

@@ -258,3 +258,13 @@ def test_the_picture_shows_the_check_and_others_that_are_bad_with_it() -> None:
     assert [lane.name for lane in figure.lanes] == ["a", "b"]
     assert (figure.since_ns, figure.found_ns) == (frame.time_ns[5], frame.time_ns[6])
     assert figure.lanes[0].bad == ("bad",)
+
+
+def test_another_check_is_not_taken_for_the_score_or_message_of_one() -> None:
+    layout = Layout("qc", (channel(), channel(f"{NAME}/score"), channel(f"{NAME}/message")))
+    made = rule()
+    frame = rows([[GOOD, GOOD, GOOD], [BAD, GOOD, MEDIUM]], layout=layout)
+    made.judge(frame)
+    evidence = made.explain(frame, 1, 0)
+    assert evidence.summary == "TPC/gain is bad by qc"
+    assert [c.name for c in evidence.ranked] == [NAME]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +15,10 @@ from prometheus_client import REGISTRY
 
 from collectors.collector import Collected, CollectError
 from collectors.frame import Channel, Frame, Layout
-from daemon import plugins
+from daemon import metrics, plugins
 from daemon.bus.memory import MemoryBus
 from daemon.clock import SystemClock
+from daemon.collect import ingest as ingest_module
 from daemon.collect import source as source_module
 from daemon.collect import stage as module
 from daemon.collect.stage import CollectStage
@@ -218,10 +220,13 @@ class TestEnd:
         def fail() -> None:
             raise OSError("no")
 
+        flushed: list[float] = []
         monkeypatch.setattr(plant.collectors["daq"], "close", fail)
+        monkeypatch.setattr(plant.bus, "flush", flushed.append)
         with pytest.raises(OSError, match="no"):
             stage.close()
         assert plant.collectors["hv"].closed == 1
+        assert flushed  # and what they yielded is sent
 
     def test_where_one_source_cannot_be_opened_the_others_are_closed(self, plant: Plant) -> None:
         plant.scripts = {"hv": reading("hv")}
@@ -240,4 +245,27 @@ def test_what_third_parties_publish_becomes_rows(plant: Plant) -> None:
     assert isinstance(block.content, Frame)
     assert (block.content.layout.source, block.content.values.tolist()) == ("weather", [[21.5]])
     assert [letter.origin for letter in plant.output.letters] == ["ingest"]
+    stage.close()
+
+
+def test_sources_that_third_parties_never_name_again_are_forgotten(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_module, "MOST_SOURCES", 5)
+    stage = plant.stage()
+
+    def push(source: str) -> None:
+        message = {"source": source, "time": time.time(), "values": {"temperature": 21.5}}
+        plant.bus.publish("ingest", source, json.dumps(message).encode())
+        stage.step(0.0)
+
+    for number in range(20):
+        push("weather")
+        push(f"job-{number}")
+    rows = {sample.labels["source"] for metric in metrics.ROWS.collect() for sample in metric.samples}
+    assert {"weather", "job-19"} <= rows
+    assert "job-3" not in rows
+    assert len(stage._ingest._publishers) == len(stage._ingest._frames) == 5
+    assert stage._ingest.heard == set()
+    push("job-3")
+    rows_of = Counter(block.identity.stream.partition("#")[0] for block in plant.output.data)
+    assert (rows_of["weather"], rows_of["job-3"]) == (20, 2)
     stage.close()

@@ -266,3 +266,24 @@ def test_damaged_messages_are_read_or_refused(flips: list[tuple[int, int]], enco
         damaged[position % len(damaged)] ^= 1 << bit
     read_or_refused(bytes(damaged))
     read_or_refused(bytes(damaged[: flips[0][0] % len(damaged)]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"source": "weather", "time": 1.7e9, "values": {"x": 1, "y": 3, "x": 2}}',
+        '{"source": "weather", "source": "other", "time": 1.7e9, "values": {"x": 1}}',
+    ],
+)
+def test_nobody_guesses_which_of_two_values_of_one_name_is_meant(text: str) -> None:
+    with pytest.raises(IngestError, match="is there twice"):
+        read_message(text.encode())
+
+
+def test_a_value_without_a_name() -> None:
+    with pytest.raises(IngestError, match="has no name"):
+        read_message(b'{"source": "weather", "time": 1.7e9, "values": {" ": 1}}')
+
+
+def test_a_place_with_needless_slashes_is_the_place_without_them() -> None:
+    assert read_message(b'{"source": "a", "time": 1.7e9, "values": {"x": 1}, "place": "/CMS//HALL/"}').place == "CMS/HALL"

@@ -193,6 +193,11 @@ class TestClock:
         bench.run(frame((10_015, 7, 8)))
         assert (bench.times_s[-1], bench.problem) == (10_015, "")
 
+    def test_rows_that_are_ahead_do_not_take_those_that_are_behind_still_further_back(self, bench: Bench) -> None:
+        bench.run(frame((9995, 1, 2)))
+        bench.run(frame((1000, 3, 4), (9996, 5, 6), (13_600, 7, 8)))
+        assert bench.times_s == [9995, 10_000, 9996, 10_000]
+
     @pytest.mark.parametrize("ahead_s", [299, 301])
     def test_what_is_off_by_less_than_allowed_is_believed(self, bench: Bench, ahead_s: int) -> None:
         bench.run(frame((10_000 + ahead_s, 1, 2)))
@@ -214,6 +219,21 @@ class TestClock:
         bench.run(updates((10_009, 0, 3.0)))
         assert (bench.times_s, bench.values("a"), bench.values("b")) == ([10_010], [3.0], [2.0])
         assert bench.problem == ""
+
+    @pytest.mark.parametrize("ahead_s", [20, 299])
+    def test_updates_of_a_clock_that_is_a_little_ahead_are_not_shown_later_for_it(self, bench: Bench, ahead_s: int) -> None:
+        bench.run(updates((10_000 + ahead_s, 0, 1.0), (10_001 + ahead_s, 0, 2.0)))
+        bench.clock.now_s += 10
+        bench.run(updates((10_010 + ahead_s, 0, 3.0)))
+        bench.clock.now_s += 10
+        bench.run()
+        assert (bench.times_s, bench.values("a"), bench.problem) == ([10_010, 10_020], [3.0, 3.0], "")
+
+    def test_of_one_channel_what_came_last_stands_also_where_its_clock_crosses_what_is_allowed(self, bench: Bench) -> None:
+        bench.run(updates((10_299, 0, 1.0), (10_301, 0, 2.0)))
+        bench.clock.now_s += 400
+        bench.run()
+        assert set(bench.values("a")) == {2.0}
 
     def test_updates_of_long_ago_are_what_stands_when_it_is_first_read(self, bench: Bench) -> None:
         bench.run(updates((100, 0, 1.0), (5000, 1, 2.0)))

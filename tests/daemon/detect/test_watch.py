@@ -153,7 +153,7 @@ def test_a_channel_that_vanishes_is_a_finding_and_what_was_found_of_it_clears() 
     feed_all(watched, [feed.frame((1000, 20, 1), (1010, 20, 1))])
     fewer = Feed(names=("b",), epoch=2)
     reports = feed_all(watched, [fewer.frame((1020, 1), (1030, 1))])
-    assert sorted(told(reports)) == [("a", "high", 1000, 1030), ("hv", "channel_vanished", 1030, None)]
+    assert sorted(told(reports)) == [("a", "high", 1000, 1030), ("a of hv", "channel_vanished", 1030, None)]
     assert "hv no longer shows a" in [r.finding.evidence.summary for r in reports]
 
 

@@ -105,6 +105,7 @@ def test_good_ones_are_taken_and_the_sender_is_told_of_the_others(door: Door) ->
         (b"[" * 9000, "not JSON"),
         (b"[" + b"1," * 4 + b"1]", "not an object"),
         (b"null", "not an object"),
+        (b'[{"source": "a", "time": 1.7e9, "values": {"x": 1, "x": 2}}]', "'x' is there twice"),
     ],
 )
 def test_what_is_no_message_is_refused_with_a_reason(door: Door, body: bytes, words: str) -> None:
