@@ -15,16 +15,20 @@ class Commands(click.Group):
     """A group whose commands are imported on demand."""
 
     places: ClassVar[dict[str, str]] = {
+        "backtest": "daemon.commands.backtest",
         "collect": "daemon.commands.collect",
         "config": "daemon.commands.config",
         "demo": "daemon.commands.demo",
+        "evaluate": "daemon.commands.evaluate",
         "grafana": "daemon.commands.grafana",
         "incidents": "daemon.commands.incidents",
         "label": "daemon.commands.label",
+        "models": "daemon.commands.models",
         "optimizer": "daemon.commands.optimizer",
         "replay": "daemon.commands.replay",
         "run": "daemon.commands.run",
         "status": "daemon.commands.status",
+        "train": "daemon.commands.train",
     }
 
     def list_commands(self, _context: click.Context) -> list[str]:

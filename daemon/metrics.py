@@ -23,6 +23,13 @@ LEARNING = Gauge("shiftwatch_learning_rows_needed", "Normal rows that a detector
 MODEL_AGE = Gauge(
     "shiftwatch_model_fitted_timestamp_seconds", "Event time of the newest row that a model was fitted on", ["source", "detector"]
 )
+ALARMS_PROMISED = Gauge("shiftwatch_alarms_promised_per_day", "Share of the false-alarm budget that a detector has", ["source", "detector"])
+ALARMS_MEASURED = Gauge(
+    "shiftwatch_alarms_measured_per_day", "Alarms a day that a detector raised over the last 28 days judged", ["source", "detector"]
+)
+ALARMS_LOW = Gauge("shiftwatch_alarms_measured_low_per_day", "Lower end of the 90 % interval of that rate", ["source", "detector"])
+ALARMS_HIGH = Gauge("shiftwatch_alarms_measured_high_per_day", "Upper end of the 90 % interval of that rate", ["source", "detector"])
+QUESTIONS = Gauge("shiftwatch_questions", "Findings that ask whether a new level is normal", ["source", "detector"])
 ACTIVE_FINDINGS = Gauge("shiftwatch_active_findings", "Findings that last", ["source"])
 INCIDENTS = Gauge("shiftwatch_incidents", "Incidents that are not resolved", ["severity", "state"])
 INCIDENTS_OPENED = Counter("shiftwatch_incidents_opened", "Incidents opened", ["severity"])
@@ -42,4 +49,8 @@ SPOOL_RECORDS = Gauge("shiftwatch_spool_records", "Records that an agent holds f
 SPOOL_OLDEST = Gauge("shiftwatch_spool_oldest_timestamp_seconds", "When the oldest held record was published, 0 without any", ["lane"])
 SPOOL_DROPPED = Counter("shiftwatch_spool_dropped_records", "Records that an agent gave up: full, damaged, refused", ["lane", "reason"])
 SPOOL_CONNECTED = Gauge("shiftwatch_spool_connected", "1 while the broker takes what an agent sends")
+HISTORY_ROWS = Counter("shiftwatch_history_rows", "Rows written to the history")
+HISTORY_LOST_ROWS = Counter("shiftwatch_history_lost_rows", "Rows that could not be written to the history")
+MODEL_VERSION = Gauge("shiftwatch_model_version", "Version of the model in use, 0 for one learned while watching", ["source", "detector"])
+TRAININGS = Counter("shiftwatch_trainings", "Trainings of a model by schedule", ["outcome"])
 BUILD = Gauge("shiftwatch_build_info", "1", ["version"])

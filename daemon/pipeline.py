@@ -1,7 +1,7 @@
 """The whole flow on one page.
 
     collect --frames, conditions, layouts--> detect --findings--> correlate --incidents--> notify --> people
-                                                 ^                    |  ^
+       +--> history --> train --models-------^   ^                    |  ^
                                                  findings    incidents|  |feedback
                                                  |                    v  |
                                       plans <-- optimize <------------+  web (the page), buttons
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from daemon.agent.state import AgentState
     from daemon.store.store import Store
 
-STAGES = ("collect", "detect", "correlate", "optimize", "notify", "web")
+STAGES = ("collect", "detect", "correlate", "optimize", "notify", "web", "history", "train")
 """In the order of the flow; stopped in this order too, so that what was collected is still judged and told."""
 
 
@@ -63,6 +63,8 @@ def _central(settings: Settings, bus: Bus, store: Store, clock: Clock, console: 
         "optimize": lambda: _optimize(settings, bus, store, clock),
         "notify": lambda: _notify(settings, bus, store, clock, console),
         "web": lambda: _web(settings, bus, store, clock),
+        "history": lambda: _history(settings, bus, clock),
+        "train": lambda: _train(settings, clock),
     }
 
 
@@ -89,6 +91,18 @@ def _web(settings: Settings, bus: Bus, store: Store, clock: Clock) -> Stage:
     from daemon.web.stage import WebStage  # noqa: PLC0415 - FastAPI is imported only where the page is served
 
     return WebStage(settings, bus, store, clock)
+
+
+def _history(settings: Settings, bus: Bus, clock: Clock) -> Stage:
+    from daemon.history.stage import HistoryStage  # noqa: PLC0415 - imported only where a history is kept
+
+    return HistoryStage(settings.history, bus, clock, bus_outlives_us=settings.bus.driver != "memory")
+
+
+def _train(settings: Settings, clock: Clock) -> Stage:
+    from daemon.train.stage import TrainStage  # noqa: PLC0415 - imported only where models are trained by schedule
+
+    return TrainStage(settings, clock)
 
 
 def open_store(settings: Settings) -> Store | AgentState:
@@ -163,15 +177,25 @@ def check_stages(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
         raise ConfigurationError(f"no stage {unknown[0]!r}; there are {', '.join(STAGES)}")
     if settings.agent.enabled:
         return _check_agent(settings, names)
-    off = {"optimize": not settings.optimizer.cluster, "web": not settings.web.enabled}
-    idle = [name for name in names if off.get(name)]
+    missing = _without_work(settings)
+    idle = [name for name in names if name in missing]
     if idle:
-        missing = {"optimize": "optimizer.cluster names no cluster", "web": "web.enabled is false"}
         raise ConfigurationError(f"stage {idle[0]} has nothing to do: {missing[idle[0]]}")
-    running = tuple(name for name in STAGES if not off.get(name))
+    running = tuple(name for name in STAGES if name not in missing)
     if names and settings.bus.driver == "memory" and set(names) != set(running):
         raise ConfigurationError("single stages need a bus that other processes can reach: set bus.driver to kafka")
     return tuple(name for name in running if not names or name in names)
+
+
+def _without_work(settings: Settings) -> dict[str, str]:
+    """Stages that have nothing to do, and why."""
+    reasons = {
+        "optimize": "" if settings.optimizer.cluster else "optimizer.cluster names no cluster",
+        "web": "" if settings.web.enabled else "web.enabled is false",
+        "history": "" if settings.history.path is not None else "history.path names no folder",
+        "train": "" if settings.learning.retrain else "learning.retrain names no time",
+    }
+    return {stage: reason for stage, reason in reasons.items() if reason}
 
 
 def _check_agent(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
@@ -186,6 +210,11 @@ def _check_agent(settings: Settings, names: Sequence[str]) -> tuple[str, ...]:
     muted = [name for name, source in settings.source.items() if source.mute and not conditions]
     if muted and (not names or "detect" in names):
         raise ConfigurationError(f"source.{muted[0]}.mute: an agent knows only conditions that it collects itself; judge it centrally")
+    silent = sorted(
+        d for source in settings.source.values() for d in source.detectors if d in settings.detector and settings.detector[d].shadow
+    )
+    if silent and (not names or "detect" in names):
+        raise ConfigurationError(f"detector.{silent[0]}.shadow: an agent has no record of what is in shadow; judge it centrally")
     return tuple(name for name in AGENT_STAGES if (name in names if names else judged or name == "collect"))
 
 

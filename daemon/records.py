@@ -136,6 +136,24 @@ class Label:
     until_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShadowFinding:
+    """Something that a detector or model in shadow would have said. version: of the model, 0 for one learned while watching."""
+
+    key: str
+    stream: str
+    detector: str
+    version: int
+    since_ns: int
+    raised_ns: int
+    cleared_ns: int | None
+    certainty: str
+    unit: str
+    place: str
+    condition: str
+    summary: str
+
+
 class PlanState(StrEnum):
     """Proposed; active once it was carried out (by the daemon or by a person); ended: undone, withdrawn or expired."""
 

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from collectors.frame import Frame
 from collectors.wire import END_OF_STREAM_NS
 from daemon.bus.bus import Bus
 from daemon.clock import SystemClock
 from daemon.collect.publisher import Publisher
-from daemon.collect.source import Source, open_source
+from daemon.collect.source import open_source
 from daemon.correlate.stage import CorrelateStage
 from daemon.detect.stage import DetectStage
 from daemon.notify.receiver import Receiver
@@ -46,6 +47,18 @@ class Replayed:
     seconds: float
 
 
+class Recorded(Protocol):
+    """A source whose rows are all there already."""
+
+    name: str
+
+    def frames(self) -> Iterator[Frame]:
+        """All of them, in order of time. Raises CollectError."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
 class Replay:
     """Feeds the finite sources of a configuration through detect, correlate and notify, in one thread.
 
@@ -53,17 +66,27 @@ class Replay:
     time, and it ends with the same incidents.
     """
 
-    def __init__(self, settings: Settings, bus: Bus, store: Store, receivers: Sequence[Receiver], speed: float | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        store: Store,
+        receivers: Sequence[Receiver],
+        speed: float | None,
+        recorded: Sequence[Recorded] | None = None,
+    ) -> None:
+        """`recorded`: rows of the sources of these names, instead of what the configuration says that is read."""
         self._bus = bus
         self._speed = speed
         self._paced_ns, self._due_s = 0, time.monotonic()
         clock = SystemClock()
         self._publishers: dict[str, Publisher] = {}
-        self._sources: list[Source] = []
+        self._sources: list[Recorded] = list(recorded or ())
         for name, section in settings.source.items():
             topic = "conditions" if section.role == "conditions" else "frames"
             self._publishers[name] = Publisher(bus, name, topic, clock.now_ns(), clock.now_ns)
-            self._sources.append(open_source(name, settings, self._publishers[name], clock))
+            if recorded is None:
+                self._sources.append(open_source(name, settings, self._publishers[name], clock))
         self._detect = DetectStage(settings, bus, store, wait_for_conditions=True)
         self._correlate = CorrelateStage(settings, bus, store, knowledge_of(settings), wait_for_all=True)
         self._stages: list[Stage] = [self._detect, self._correlate, NotifyStage(bus, store, receivers)]
@@ -90,6 +113,11 @@ class Replay:
         self._bus.flush(60.0)
         self._drain()
         return Replayed(rows, first_ns, last_ns, time.monotonic() - started)
+
+    def streams(self) -> list[dict[str, Any]]:
+        """What each stream is at: lines of `shiftwatch status`."""
+        streams: list[dict[str, Any]] = self._detect.status()["streams"]
+        return streams
 
     def close(self) -> None:
         """Ends stages and sources."""
@@ -134,10 +162,10 @@ class Replay:
                 raise ReplayError(f"no progress for {DRAIN_TIMEOUT_S:.0f} s; correlated up to {reached_ns}")
 
 
-def merged(sources: Sequence[Source]) -> Iterator[tuple[str, Frame]]:
+def merged(sources: Sequence[Recorded]) -> Iterator[tuple[str, Frame]]:
     """The frames of all sources in order of their first row. Raises CollectError."""
 
-    def keyed(number: int, source: Source) -> Iterator[tuple[int, int, str, Frame]]:
+    def keyed(number: int, source: Recorded) -> Iterator[tuple[int, int, str, Frame]]:
         for frame in source.frames():
             if len(frame):
                 yield int(frame.time_ns[0]), number, source.name, frame

@@ -113,6 +113,25 @@ class LearningSettings(Section):
     """The later part of them, not shown to the model, from which its scores are calibrated."""
     refit_rows: int = Field(default=0, ge=0)
     """Normal rows after which the model is fitted again (0: never)."""
+    retrain: str = ""
+    """When models are trained anew from the history: "daily", "weekly", or five fields as in crontab ("30 4 * * 1"); never by default."""
+    retrain_days: Positive = 30.0
+    """The past that they are trained from."""
+    shadow_h: float = Field(default=0.0, ge=0)
+    """A new model runs silently beside the old one for so many hours before it takes over; 0: it does so at once."""
+
+    @field_validator("retrain")
+    @classmethod
+    def _schedule(cls, value: str) -> str:
+        if value in ("", "daily", "weekly"):
+            return value
+        from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - needed for few configurations
+
+        try:
+            CronTrigger.from_crontab(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is neither daily, weekly nor five fields as in crontab: {error}") from None
+        return value
 
 
 class CausePattern(Section):
@@ -184,6 +203,13 @@ class DetectorSettings(Section):
     """The same for what is critical, where that should be quicker."""
     clear_rows: int = Field(default=3, ge=1)
     """Good rows in a row before it has cleared."""
+    shadow: bool = False
+    """It judges silently: what it would have said is kept and shown (`shiftwatch models shadow`), until it is promoted."""
+    conditions: tuple[str, ...] = ()
+    """Methods that learn: what these account for in gauges is learned and taken out before they are judged ("pile_up", "temperature").
+    A condition is a channel of the source itself or of a source with the role `conditions`; one that is a number."""
+    season: bool = False
+    """Methods that learn: the same for the hour of the day. It takes two days of rows to learn (`learning.rows`, or a trained model)."""
     _options: Options = PrivateAttr(default_factory=Options)
 
     @property

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from collectors.collector import Options
 from daemon import plugins
 from daemon.agent.node import for_node
+from daemon.history_sections import HistorySettings, ModelSettings
 from daemon.optimizer.settings import OptimizerSettings
 from daemon.sections import (
     AgentSettings,
@@ -52,6 +53,8 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     clock: ClockSettings = ClockSettings()
     learning: LearningSettings = LearningSettings()
+    history: HistorySettings = HistorySettings()
+    models: ModelSettings = ModelSettings()
     conditions: ConditionNames = ConditionNames()
     correlation: CorrelationSettings = CorrelationSettings()
     causality: tuple[CausalitySettings, ...] = ()

@@ -38,6 +38,8 @@ Z_MOST = 10.0
 RESIDUAL_LEAST = 0.05
 """Residuals are not taken to be usually smaller than this, in spreads of the channel."""
 BATCH_ROWS = 128
+STEPS_MOST = 8000
+"""Steps of training, whatever the length of the history: a long one needs fewer passes."""
 RANKED_MOST = 10
 
 
@@ -51,6 +53,7 @@ class AutoencoderOptions(SelectionOptions):
     top: int = Field(default=5, ge=1)
     """Number of channels with the highest residuals that make the score."""
     epochs: int = Field(default=150, ge=1)
+    """Passes through the history at most; a long history gets fewer."""
     learning_rate: float = Field(default=0.01, gt=0)
     seed: int = Field(default=1, ge=0)
 
@@ -210,6 +213,7 @@ def _trained(inputs: torch.Tensor, targets: torch.Tensor, sizes: tuple[int, ...]
     parts: list[torch.nn.Module] = [module for layer in layers for module in (layer, torch.nn.Tanh())]
     network = torch.nn.Sequential(*parts[:-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    epochs = max(1, min(epochs, STEPS_MOST * BATCH_ROWS // len(inputs)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(inputs)), BATCH_ROWS):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detectors.budget import alpha_for, extremal_index
 from detectors.compiled import compiled
 from detectors.finding import Scores, Unit
-from detectors.tails import COLUMNS, fit_tails, survival
+from detectors.tails import COLUMNS, excess_at, fit_tails, survival
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,8 @@ TAIL_RATIO, TAIL_LEAST, TAIL_MOST = 0.1, 20, 250
 BEYOND = -1.0
 SMALLEST = 1e-15
 """No smaller probability is ever claimed."""
+POOLED_MOST = 4096
+"""Scores of a pool that stand in for those of its units with few rows; of more, each stands for the ones next below it."""
 EXTRAPOLATION = 10.0
 """How far beyond what the rows have shown the fitted tail is believed."""
 
@@ -83,6 +85,25 @@ class Calibration:
             result[row, column] = np.maximum(np.minimum(expected, 1.0) / (self._rows[unit] + 1.0), SMALLEST)
         return result
 
+    def scores_at(self, alpha: Array, units: Sequence[Unit]) -> Array:
+        """The score above which the tail probability of each unit lies below `alpha`, shape (units,); NaN for unknown units.
+
+        Within what was seen it is one of the scores seen.
+        """
+        where = self._where(units)
+        result = np.full(len(units), np.nan)
+        known = (where >= 0) & np.isfinite(alpha)
+        known[known] &= self._rows[where[known]] > 0
+        unit, wanted = where[known], alpha[known]
+        most = wanted * (self._rows[unit] + 1.0)
+        position = (self._at_least[unit] > most[:, None]).sum(axis=1)  # of the lowest score that so few reach
+        seen = self._values[unit, np.minimum(position, self._values.shape[1] - 1)]
+        count = np.maximum(self._tail[unit, 1], 1.0)
+        beyond = self._tail[unit, 0] + excess_at(most / count, self._tail[unit, 2:])
+        highest = self._values[unit, -1]
+        result[known] = np.where(most < 1.0, np.maximum(beyond, highest), seen)
+        return result
+
     def alpha(self, per_day: float, raise_rows: int, window_rows: int | None = None) -> float:
         """Tail probability at which a row is bad such that all units together begin `per_day` false alarms a day.
 
@@ -106,6 +127,16 @@ class Calibration:
         where = self._where(units)
         pools = np.append(self._pool, len(alpha))[where]
         return np.array([*alpha, np.nan])[np.where(where >= 0, pools, len(alpha))]
+
+    def rows_of(self, units: Sequence[Unit]) -> NDArray[np.int64]:
+        """Scores that each unit was calibrated with, shape (units,); 0 for unknown ones."""
+        return np.append(self._rows, 0)[self._where(units)]
+
+    def theta_of(self, units: Sequence[Unit]) -> Array:
+        """Extremal index of each unit's condition, shape (units,); 1 for unknown units."""
+        where = self._where(units)
+        result: Array = np.where(where >= 0, np.append(self._theta[self._pool], 1.0)[where], 1.0)
+        return result
 
     @property
     def effective_rows(self) -> Array:
@@ -182,7 +213,7 @@ def _with_pooled(rising: Array, pool: NDArray[np.int64]) -> Array:
     together: dict[int, Array] = {}
     for number in np.unique(pool[few]):
         values = rising[pool == number]
-        together[int(number)] = np.sort(values[np.isfinite(values)])
+        together[int(number)] = _bounded(np.sort(values[np.isfinite(values)]))
     width = max([rising.shape[1], *(len(values) for values in together.values())])
     result = np.full((len(rising), width), np.nan)
     result[:, : rising.shape[1]] = rising
@@ -191,6 +222,15 @@ def _with_pooled(rising: Array, pool: NDArray[np.int64]) -> Array:
         result[unit] = np.nan
         if len(values) >= ROWS_LEAST:
             result[unit, : len(values)] = values
+    return result
+
+
+def _bounded(rising: Array) -> Array:
+    """At most POOLED_MOST of the rising scores, evenly spread in rank: too high rather than too low, the highest among them."""
+    if len(rising) <= POOLED_MOST:
+        return rising
+    rank = np.arange(1, POOLED_MOST + 1) * len(rising) // POOLED_MOST
+    result: Array = rising[rank - 1]
     return result
 
 

@@ -7,7 +7,7 @@ one by one, and in them only where they change; all others cost nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,15 +135,14 @@ class Episodes:
             del self._runs[unit.key]
         return found
 
-    def interrupt(self, at_ns: int) -> list[Episode]:
-        """Ends all episodes at a time: the rows before it say nothing about those after. Their row and index are -1."""
-        ended = [
-            Episode(run.unit, -1, -1, run.since_ns, run.raised_ns, run.recent[-1][1], at_ns)
-            for _, run in sorted(self._runs.items())
-            if run.raised_ns
-        ]
-        self._runs.clear()
-        return ended
+    def interrupt(self, at_ns: int, keys: Collection[str] | None = None) -> list[Episode]:
+        """Ends all episodes, or those of some units, at a time: the rows before it say nothing about those after.
+
+        Their row and index are -1.
+        """
+        concerned = sorted(self._runs if keys is None else self._runs.keys() & set(keys))
+        runs = [self._runs.pop(key) for key in concerned]
+        return [Episode(run.unit, -1, -1, run.since_ns, run.raised_ns, run.recent[-1][1], at_ns) for run in runs if run.raised_ns]
 
     def state(self) -> dict[str, Any]:
         """As plain values."""

@@ -87,6 +87,22 @@ class Breaches:
 
 
 @dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """How far a tail probability can be trusted, part by part, in decades: the standard deviation of its common logarithm.
+
+    training_run: as models trained with other seeds disagree; training_data: as samples of the normal rows that it was
+    calibrated with disagree (bootstrap); statistics: of the data at hand (few entries, few channels with a reading);
+    out_of_range: how far the readings lie outside all that was learned, in parts of their learned range, 0 within.
+    NaN: not known.
+    """
+
+    training_run: float
+    training_data: float
+    statistics: float
+    out_of_range: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One unit that is anomalous over an interval. The key is deterministic: found twice, it is the same finding once.
 
@@ -108,6 +124,7 @@ class Finding:
     tail_probability: float | None
     evidence: Evidence
     reason: str = ""  # why it is unsure
+    uncertainty: Uncertainty | None = None  # None for rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +194,23 @@ class Detector(Protocol):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
+
+
+@runtime_checkable
+class Attributing(Protocol):
+    """A detector that ranks all channels of a unit by how likely each is the cause, over several rows at once."""
+
+    def attribute(self, frame: Frame, first: int, last: int, unit: int) -> tuple[Contribution, ...]:
+        """All channels of the unit (index into the units of `score` for the same frame), the likeliest cause first.
+
+        frame: the one scored last; first, last: its rows of the episode, both included. Observed and expected values are
+        those of the row in which the channel is furthest off.
+        """
+
+
+@runtime_checkable
+class Uncertain(Protocol):
+    """A detector that knows how far its own scores can be trusted."""
+
+    def uncertainty(self, frame: Frame, row: int, unit: int) -> Uncertainty:
+        """Of a unit (index into the units of `score` for the frame scored last) in a row; NaN for the parts it does not know."""

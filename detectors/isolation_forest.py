@@ -120,12 +120,12 @@ class IsolationForestDetector:
 
     def state(self) -> dict[str, Any]:
         """Groups and forests."""
-        return {"version": 1, "groups": self._groups.state(), "forests": [forest.state() for forest in self._forests]}
+        return {"version": 2, "groups": self._groups.state(), "forests": [forest.state() for forest in self._forests]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
+        if state.get("version") != 2:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 2")
         self._groups.restore(state["groups"])
         self._forests = [PackedForest.of(forest) for forest in state["forests"]]
 

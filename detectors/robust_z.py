@@ -6,14 +6,14 @@ Three sorts of units:
   changes of conditions are no alarm;
 - a channel *drifts* where its recent level (a fast moving mean) is far from its level when the detector learned, in units
   of the spread of that mean, which is small: a slow ramp shows early (S. Roberts, Technometrics 1 (1959) 239);
-- a group is an outlier by the mean of its highest few |z|: many channels a little off count as much as few far off, and a
-  thousand quiet channels do not dilute them.
+- a group is an outlier by the mean of its highest few |z|, as a moving mean over rows: many channels a little off count as
+  much as few far off, and a thousand quiet channels do not dilute them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,17 @@ from detectors.finding import Contribution, Evidence, Scores, Unit
 from detectors.ranking import mean_of_highest, shares
 from detectors.robust_z_model import PULL_MOST, Z_MOST, Bound, Judged, Model
 from detectors.robust_z_picture import RobustZPictures
-from detectors.scaling import learn_scaling, spread_of
-from detectors.selection import Group, PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
+from detectors.scaling import Scaling, learn_scaling, spread_of
+from detectors.selection import Channels, Group, PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
 from detectors.smoothing import moving_means, weight_of
+from detectors.windowed.floors import spread_floors
 from detectors.wording import amount, listed, times
 
 Array = NDArray[np.float64]
 
 RANKED_MOST = 10
+RANGE_RATIO = 0.01
+"""Part of the usual range of channels of the same unit that is added to a standard deviation."""
 
 
 class RobustZOptions(SelectionOptions):
@@ -47,8 +50,14 @@ class RobustZOptions(SelectionOptions):
     """Rows over which the level reaches back that must not drift."""
     top: int = Field(default=5, ge=1)
     """Number of channels with the highest |z| that make the score of a group."""
+    ema: float = Field(default=0.3, gt=0, le=1)
+    """Weight of the newest row in the moving mean that is the score of a group; 1: each row alone."""
     group_depth: int = Field(default=0, ge=0)
     """Channels whose places agree in so many steps are a group; 0: all channels of the source."""
+    spread: Literal["robust", "deviation"] = "robust"
+    """What a group takes for the spread of a channel. robust: that of most rows, which bad rows of the history do not widen.
+    deviation: the standard deviation, and a little of the range that channels of the same unit have, so that a channel that is
+    quiet but for bursts, as load and traffic are, is not loud at each of them."""
     common_mode: bool = False
     """For drifts and groups, take out what all channels of a quantity do together: currents that follow the luminosity."""
     common_mode_channels: int = Field(default=5, ge=3)
@@ -100,7 +109,7 @@ class RobustZDetector:
             scaling,
             common,
             residual_spread=np.maximum(spread_of(z - slow[:-1]), floor),
-            z_spread=np.maximum(spread_of(alone), floor),
+            z_spread=self._spread(known, alone, floor, scaling),
             mean_centre=centre,
             mean_spread=np.maximum(spread_of(seen, centre), floor),
         )
@@ -116,9 +125,7 @@ class RobustZDetector:
         if not len(frame):
             return Scores(bound.units, np.empty((0, len(bound.units))))
         judged = self._judge(frame)
-        z = np.minimum(np.abs(judged.z), Z_MOST)
-        groups = [mean_of_highest(z[:, group.members], self._options.top)[:, None] for group in bound.groups]
-        return Scores(bound.units, np.concatenate([judged.outlier, judged.drift, *groups], axis=1))
+        return Scores(bound.units, np.concatenate([judged.outlier, judged.drift, judged.group], axis=1))
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """The channel with its usual value, or the channels of the group by their part in its score."""
@@ -156,6 +163,15 @@ class RobustZDetector:
         self._bound.forget()
         self._latest = Latest()
 
+    def _spread(self, gauges: Channels, z: Array, floor: Array, scaling: Scaling) -> Array:
+        """Spreads that groups take, in spreads of the scaling; z: shape (n, channels)."""
+        if self._options.spread == "robust" or not len(gauges):
+            return np.maximum(spread_of(z), floor)
+        there = np.isfinite(z)
+        units = [channel.unit for channel in gauges.channels]
+        deviation: Array = np.nanstd(z, axis=0)
+        return deviation + spread_floors(z, there, 1.0 / scaling.spread, units, RANGE_RATIO)
+
     def _bind(self, layout: Layout) -> Bound:
         channels, position = select_channels(layout, self._options, Kind.GAUGE).among(self._model.scaling.keys)
         groups = group_by_place(layout, channels.channels, self._options.group_depth) if len(channels) else []
@@ -177,6 +193,10 @@ class RobustZDetector:
         fast = moving_means(alone, before["fast"][at], weight_of(options.fast_rows), limit)
         after = {name: array.copy() for name, array in before.items()}
         after["slow"][at], after["fast"][at] = slow[-1], fast[-1]
+        alone = alone / model.z_spread[at]
+        group = np.empty((len(frame), len(bound.groups)))
+        for i, members in enumerate(bound.groups):
+            group[:, i], after[members.key] = self._group_score(alone[:, members.members], before.get(members.key))
         self._carried.after(frame, after)
         mean = np.where(np.isfinite(z), fast[1:], np.nan)
         judged = Judged(
@@ -184,9 +204,20 @@ class RobustZDetector:
             outlier=np.abs(z - slow[:-1]) / model.residual_spread[at],
             mean=mean,
             drift=np.abs(mean - model.mean_centre[at]) / model.mean_spread[at],
-            z=alone / model.z_spread[at],
+            z=alone,
+            group=group,
         )
         return self._latest.keep(frame, judged)
+
+    def _group_score(self, z: Array, before: Array | None) -> tuple[Array, Array]:
+        """Moving mean of the highest few |z| of a group, shape (n,), and where it stands at the end; before: where it stood."""
+        highest = mean_of_highest(np.minimum(np.abs(z), Z_MOST), self._options.top)
+        known = np.flatnonzero(np.isfinite(highest))
+        start = before if before is not None and np.isfinite(before).all() else highest[known[:1]]
+        if not len(known):
+            return highest, np.full(1, np.nan) if before is None else before
+        means = moving_means(highest[:, None], start, self._options.ema, np.full(1, np.inf))
+        return np.where(np.isfinite(highest), means[1:, 0], np.nan), means[-1].copy()
 
     def _reading(self, bound: Bound, i: int, z: float) -> float:
         """A value in the unit of the channel, from spreads."""

@@ -45,6 +45,7 @@ class Judged:
     mean: Array
     drift: Array
     z: Array
+    group: Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,16 @@ def survival(excess: Array, tail: Array) -> Array:
     return result
 
 
+def excess_at(chance: Array, tail: Array) -> Array:
+    """The excess above the threshold whose `survival` is `chance`, shape (k,); chance: above 0, shape (k,)."""
+    spread, shape, _, far_survival, far_spread, far_shape = tail.T
+    chance = np.minimum(chance, 1.0)
+    near = spread / shape * (np.maximum(chance, far_survival) ** -shape - 1.0)
+    further = far_spread / far_shape * (np.minimum(chance / far_survival, 1.0) ** -far_shape - 1.0)
+    result: Array = near + further
+    return result
+
+
 def _drawn_together(shape: Array, counts: NDArray[np.int64], pool: NDArray[np.int64], pools: int) -> Array:
     """Shapes drawn towards that of their pool, and this towards the usual one."""
     usable = np.isfinite(shape)

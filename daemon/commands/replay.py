@@ -51,6 +51,7 @@ def replay(source: Path, config_path: Path | None, bus: str | None, speed: str, 
     with tempfile.TemporaryDirectory(prefix="shiftwatch-replay-") as folder:
         url = store_url or f"sqlite:///{folder}/replay.db"
         changes: dict[str, Any] = {"store": settings.store.model_copy(update={"url": url, "url_file": None})}
+        changes["models"] = settings.models.model_copy(update={"path": Path(folder) / "models"})  # those in use know what comes
         driver = bus or settings.bus.driver
         kafka = settings.bus.kafka
         prefix = f"{kafka.prefix}.replay.{name or time.time_ns()}"

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
     "--stage",
     "stages",
     multiple=True,
-    help="Run only this stage (repeatable): collect, detect, correlate, optimize, notify, web. Needs the Kafka bus.",
+    help="Run only this stage (repeatable): collect, detect, correlate, optimize, notify, history, train, web. Needs the Kafka bus.",
 )
 @click.option(
     "--http-port",

@@ -52,7 +52,18 @@ def screen(found: dict[str, Any]) -> list[str]:
         f"{s['stream'][:23]:<24}{s['rows']:>9}  {s['findings']:>8}  {s['state']}"[:80].rstrip()
         for s in sorted(streams, key=lambda s: s["stream"])
     ]
-    return lines
+    return lines + _shadow_lines(streams)
+
+
+def _shadow_lines(streams: list[dict[str, Any]]) -> list[str]:
+    """What is in shadow and how much it has found; nothing where nothing is."""
+    lines = []
+    for stream in sorted(streams, key=lambda s: str(s["stream"])):
+        for model in stream.get("models", []):
+            if model["silent"] or model["beside"]:
+                version = "" if model["silent"] else f" version {model['beside']}"
+                lines.append(f"{stream['stream']}/{model['detector']}{version}  {model['found']} silent findings"[:80])
+    return ["", "in shadow (shiftwatch models shadow)", *lines] if lines else []
 
 
 def _age(seconds: float) -> str:

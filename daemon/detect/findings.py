@@ -10,7 +10,7 @@ from collectors.frame import digest_of
 from daemon import messages
 from daemon.messages import FindingReport
 from detectors.figure import Figure
-from detectors.finding import Certainty, Evidence, Finding, Unit
+from detectors.finding import Certainty, Evidence, Finding, Uncertainty, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Event:
     tail_probability: float | None = None
     reason: str = ""
     figure: Figure | None = None
+    uncertainty: Uncertainty | None = None
 
 
 class FindingBook:
@@ -62,6 +63,7 @@ class FindingBook:
                 tail_probability=event.tail_probability,
                 evidence=event.evidence or Evidence(event.unit.name),
                 reason=event.reason,
+                uncertainty=event.uncertainty,
             )
             self._active[key] = known
         if event.cleared_ns is not None:
@@ -69,6 +71,8 @@ class FindingBook:
             return replace(known, last_ns=event.last_ns, cleared_ns=event.cleared_ns)
         if event.last_ns > known.last_ns:
             known = self._active[key] = replace(known, last_ns=event.last_ns)
+        if event.reason and event.reason != known.reason:  # a finding that has become a question
+            known = self._active[key] = replace(known, certainty=event.certainty, reason=event.reason)
         return known
 
     def end_others(self, detectors: Collection[str], at_ns: int) -> list[Finding]:

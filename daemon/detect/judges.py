@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -12,15 +13,21 @@ from collectors.frame import Frame, Quality
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
+from daemon.detect.questions import Questions
 from daemon.detect.recent import Recent, later
 from daemon.detect.redrawing import Redrawing
-from daemon.detect.thresholds import Thresholds
 from daemon.sections import DetectorSettings
 from daemon.settings import Settings, detector_settings
-from detectors.calibration import Calibration
+from detectors.conditioned import AsOf, conditioned, nothing_known
 from detectors.episodes import Episode, Episodes
 from detectors.figure import Figure
 from detectors.finding import Certainty, Detector, Evidence, Habitual, Remembering, Rule
+from detectors.judging import Judged, Judging, Promise
+from detectors.model_store import Model
+
+log = logging.getLogger(__name__)
+
+STATE_VERSION = 2
 
 
 class RuleJudge:
@@ -67,17 +74,15 @@ class RuleJudge:
 
 
 class DetectorJudge:
-    """A detector that learns: silent while it does, then calibrated tail probabilities against its share of the budget."""
+    """A detector that learns: silent while it does, then judged such that its share of the budget is kept."""
 
     def __init__(self, source: str, detector: Detector, section: DetectorSettings, settings: Settings) -> None:
         self.name = detector.name
         self._source = source
-        self._learner = Learner(source, detector, settings.learning)
-        self._episodes, self._doubtful = (Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows) for _ in range(2))
+        promise = Promise(share_of_budget(settings), section.raise_rows, section.clear_rows, section.critical_raise_rows)
+        self._learner = Learner(source, detector, settings.learning, promise)
+        self._questions = Questions(detector.name)
         self._redrawing = Redrawing()
-        self._raise_rows = section.raise_rows
-        self._per_day = share_of_budget(settings)
-        self._thresholds: tuple[Calibration, Thresholds] | None = None
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], broken: NDArray[np.bool_], recent: Recent) -> list[Event]:
         """Events; rows that are muted are not judged, and rows that break a rule (`broken`) are not learned from.
@@ -86,73 +91,122 @@ class DetectorJudge:
         """
         if not self._learner.detector.applies(frame.layout):
             return []
-        calibration = self._learner.calibration
-        if calibration is None:
-            self._learner.learn(frame, ~muted & ~broken)
+        judging = self._learner.judging
+        if judging is None:
+            seen = self._learner.learn(frame, ~muted & ~broken)
             need = self._learner.need
             missing = 0 if self._learner.ready else need.rows_needed - need.rows_seen
             metrics.LEARNING.labels(source=self._source, detector=self.name).set(missing)
-            return []
+            rest = slice(seen, None)
+            return self.judge(frame.rows(rest), muted[rest], broken[rest], recent) if seen < len(frame) else []
+        active = judging.active
         scores = self._learner.score(frame)
-        thresholds = self._thresholds_of(calibration)
-        alpha, beyond_doubt = thresholds.of(scores.units)
-        tail = calibration.tail_probabilities(scores)
-        judged = np.isfinite(tail) & np.isfinite(alpha) & ~muted[:, None]
-        surprise = np.where(judged, tail, np.inf)
-        bad = surprise <= alpha
-        self._show(surprise, alpha)
-        found = self._episodes.advance(scores.units, surprise <= beyond_doubt, judged, frame.time_ns)
-        doubtful = self._doubtful.advance(thresholds.doubtful, bad & (surprise > beyond_doubt), judged, frame.time_ns)
-        events = [self._event(frame, episode, tail, "", recent) for episode in found]
-        events += [self._event(frame, episode, tail, thresholds.reason(episode.index), recent) for episode in doubtful]
-        for episode, event in zip(found, events, strict=False):
-            self._redrawing.note(episode, event)
+        got = judging.judge(scores, frame.time_ns, ~muted)
+        events = self._events(frame, got, recent)
         events += self._redrawing.due(frame, scores.units, lambda row, index: recent.picture(self._learner.detector, frame, row, index))
-        self._learner.learn(frame, ~muted & ~broken & ~np.asarray(bad.any(axis=1)))
+        self._show(judging, got)
+        self._learner.learn(frame, ~muted & ~broken & ~covered(got, active))
         return events
 
-    def _thresholds_of(self, calibration: Calibration) -> Thresholds:
-        if self._thresholds is None or self._thresholds[0] is not calibration:
-            self._thresholds = calibration, Thresholds(calibration, self._per_day, self._raise_rows)
-        return self._thresholds[1]
+    def use(self, model: Model) -> None:
+        """Goes on with a model of the store; what lasts goes on too. Raises ValueError where it does not fit."""
+        self._learner.use(model)
 
     def learning(self) -> str:
         """What it still needs, in words; empty once it judges."""
         return self._learner.waiting()
 
+    def alarms(self) -> dict[str, Any] | None:
+        """Alarms a day that were promised and that were raised, with their interval, for `shiftwatch status`; None while it learns."""
+        judging = self._learner.judging
+        if judging is None:
+            return None
+        found = judging.rate.measured()
+        known = found.days > 0
+        return {
+            "detector": self.name,
+            "promised_per_day": judging.promise.per_day,
+            "measured_per_day": found.per_day if known else None,
+            "low": found.low if known else None,
+            "high": found.high if known else None,
+            "days": found.days,
+            "since_ns": judging.rate.begun_ns,
+            "questions": self._questions.standing,
+        }
+
+    def answer(self, unit_key: str, since_ns: int, at_ns: int) -> list[Event]:
+        """A person calls a finding normal that asks whether it is; `unit_key` and `since_ns` are the finding's."""
+        judging, asked = self._learner.judging, self._questions.unit_of(unit_key, since_ns)
+        question = judging.answer(asked, at_ns) if judging is not None and asked is not None else None
+        return self._questions.events([question], [])[0] if question is not None else []
+
     def interrupt(self, at_ns: int) -> list[Event]:
-        """Ends what lasts, after a gap in the data."""
+        """Ends what lasts, after a gap in the data; questions stand, for a gap does not answer them."""
         self._redrawing.forget()
-        ended = [*self._episodes.interrupt(at_ns), *self._doubtful.interrupt(at_ns)]
-        return [_event(episode, self.name) for episode in ended]
+        if self._learner.judging is None:
+            return []
+        certain, doubtful = self._learner.judging.interrupt(at_ns)
+        return [_event(episode, self.name) for episode in (*certain, *doubtful)]
 
     def state(self) -> dict[str, Any]:
         """All that it has learned and is in the middle of."""
-        return {"learner": self._learner.state(), "episodes": self._episodes.state(), "doubtful": self._doubtful.state()}
+        return {"version": STATE_VERSION, "learner": self._learner.state(), "questions": self._questions.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a `state`."""
+        """Goes on from a `state`; one of another version is set aside, and it learns anew."""
+        if state.get("version") != STATE_VERSION:
+            log.warning("state of another version, learning anew source=%s detector=%s", self._source, self.name)
+            return
         self._learner.restore(state["learner"])
-        self._episodes.restore(state["episodes"])
-        self._doubtful.restore(state["doubtful"])
+        self._questions.restore(state["questions"])
 
-    def _event(self, frame: Frame, episode: Episode, tail: NDArray[np.float64], reason: str, recent: Recent) -> Event:
+    def _events(self, frame: Frame, got: Judged, recent: Recent) -> list[Event]:
+        reasons = {id(episode): reason for episode, reason in got.doubtful}
+        asked, episodes = self._questions.events(got.questions, [*got.episodes, *(episode for episode, _ in got.doubtful)])
+        events = []
+        for episode in episodes:
+            event = self._event(frame, episode, got, reasons.get(id(episode), ""), recent)
+            events.append(event)
+            if id(episode) not in reasons:
+                self._redrawing.note(episode, event)
+        return sorted([*asked, *events], key=lambda event: event.at_ns)
+
+    def _event(self, frame: Frame, episode: Episode, got: Judged, reason: str, recent: Recent) -> Event:
+        if episode.row < 0:
+            return _event(episode, self.name)
         figure = _pictured(recent, self._learner.detector, frame, episode)
         if episode.cleared_ns is not None:
             return replace(_event(episode, self.name), figure=figure)
-        probability = float(tail[episode.row, episode.index])
+        probability = float(got.tail[episode.row, episode.index])
         evidence = self._learner.detector.explain(frame, episode.row, episode.index)
+        uncertainty, doubt = self._learner.doubt(frame, episode, probability, float(got.alpha[episode.index]), evidence)
+        reason = reason or doubt
         certainty = Certainty.UNSURE if reason else Certainty.LIKELY
         event = _event(episode, self.name, evidence=evidence, certainty=certainty, tail_probability=probability, reason=reason)
+        event = replace(event, uncertainty=uncertainty)
         return replace(event, figure=figure)
 
-    def _show(self, surprise: NDArray[np.float64], alpha: NDArray[np.float64]) -> None:
-        """The highest score of the last row for /metrics, such that 1 is the threshold."""
-        judged = np.isfinite(surprise[-1])
-        if judged.any():
-            score = np.log10(np.maximum(surprise[-1][judged], 1e-300)) / np.log10(alpha[judged])
-            metrics.SCORE.labels(source=self._source, detector=self.name).set(float(score.max()))
-        metrics.MODEL_AGE.labels(source=self._source, detector=self.name).set(self._learner.fitted_ns / 1e9)
+    def _show(self, judging: Judging, got: Judged) -> None:
+        """For /metrics: the highest score of the last row, such that 1 is the threshold, and alarms beside what was promised."""
+        labels = {"source": self._source, "detector": self.name}
+        metrics.SCORE.labels(**labels).set(got.highest())
+        metrics.MODEL_AGE.labels(**labels).set(self._learner.fitted_ns / 1e9)
+        found = judging.rate.measured()
+        metrics.ALARMS_PROMISED.labels(**labels).set(judging.promise.per_day)
+        if found.days > 0:
+            metrics.ALARMS_MEASURED.labels(**labels).set(found.per_day)
+            metrics.ALARMS_LOW.labels(**labels).set(found.low)
+            metrics.ALARMS_HIGH.labels(**labels).set(found.high)
+        metrics.QUESTIONS.labels(**labels).set(self._questions.standing)
+
+
+def covered(got: Judged, active: int) -> NDArray[np.bool_]:
+    """Rows that an alarm covers, shape (n,), from the first bad row on; active: episodes that lasted before the first row."""
+    change = np.zeros(len(got.bad) + 1, dtype=np.int64)
+    for episode in (*got.episodes, *(doubtful for doubtful, _ in got.doubtful)):
+        change[max(episode.row, 0)] += 1 if episode.cleared_ns is None else -1
+    result: NDArray[np.bool_] = (active + np.cumsum(change[:-1]) > 0) | got.bad.any(axis=1)
+    return result
 
 
 def _muted(frame: Frame, muted: NDArray[np.bool_]) -> Frame:
@@ -190,14 +244,15 @@ def _event(
     )
 
 
-def build_judges(source: str, settings: Settings) -> tuple[list[RuleJudge], list[DetectorJudge]]:
-    """The judges of a source, as configured."""
+def build_judges(source: str, settings: Settings, as_of: AsOf = nothing_known) -> tuple[list[RuleJudge], list[DetectorJudge]]:
+    """The judges of a source, as configured; as_of: what conditions were, for detectors that take out what these account for."""
     rules: list[RuleJudge] = []
     detectors: list[DetectorJudge] = []
     for name in settings.source[source].detectors if source in settings.source else ():
         section = detector_settings(settings, name)
         plugin = plugins.load("detectors", section.method or name)(name, section.options)
         if isinstance(plugin, Detector):
+            plugin = conditioned(plugin, section.options, section.conditions, season=section.season, as_of=as_of)
             detectors.append(DetectorJudge(source, plugin, section, settings))
         else:
             rules.append(RuleJudge(plugin, section))

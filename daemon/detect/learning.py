@@ -12,8 +12,11 @@ from collectors.frame import Frame, Layout, concatenate
 from collectors.wire import decode_layout, encode_layout
 from daemon.sections import LearningSettings
 from daemon.settings import Settings
-from detectors.calibration import Calibration
-from detectors.finding import Detector, Need, Scores
+from detectors import uncertainty
+from detectors.episodes import Episode
+from detectors.finding import Detector, Evidence, Need, Scores, Uncertain, Uncertainty
+from detectors.judging import Judging, Promise
+from detectors.model_store import Model
 from detectors.wording import lasting
 
 log = logging.getLogger(__name__)
@@ -27,10 +30,11 @@ class Learner:
     as normal.
     """
 
-    def __init__(self, source: str, detector: Detector, settings: LearningSettings) -> None:
+    def __init__(self, source: str, detector: Detector, settings: LearningSettings, promise: Promise) -> None:
         self._source = source
         self.detector = detector
-        self.calibration: Calibration | None = None
+        self._promise = promise
+        self.judging: Judging | None = None
         self._rows_needed = max(settings.rows, detector.rows_needed)
         self._refit_rows = settings.refit_rows
         self._hold_out_ratio = settings.hold_out_ratio
@@ -39,25 +43,33 @@ class Learner:
         self._announced = False
         self._fitted_keys: frozenset[str] = frozenset()
         self._digest = ""
+        self._ranges: uncertainty.Ranges | None = None
         self._grown = False  # the layout has columns that the model does not know
         self.fitted_ns = 0
 
     @property
     def ready(self) -> bool:
         """Whether it judges."""
-        return self.calibration is not None
+        return self.judging is not None
 
     @property
     def need(self) -> Need:
         """What it has seen and needs."""
         return Need(self._rows, self._rows_needed)
 
-    def learn(self, frame: Frame, normal: NDArray[np.bool_]) -> None:
-        """Takes in the normal rows of a frame; fits once there are enough."""
+    def learn(self, frame: Frame, normal: NDArray[np.bool_]) -> int:
+        """Takes in the normal rows of a frame; fits once there are enough.
+
+        Before the first fit it stops at the row with which there are enough, and gives back how many it looked at: what
+        is learned must not depend on how many rows come at a time.
+        """
         if frame.layout.digest != self._digest:
             self._adopt(frame.layout)
         if self.ready and not self._refit_rows and not self._grown:
-            return
+            return len(frame)
+        seen = len(frame) if self.ready else self._until_enough(normal)
+        if seen < len(frame):
+            frame, normal = frame.rows(slice(0, seen)), normal[:seen]
         if not self._announced:
             log.info("learning source=%s detector=%s rows_needed=%d", self._source, self.detector.name, self._rows_needed)
             self._announced = True
@@ -68,19 +80,46 @@ class Learner:
         enough = self._refit_rows if self.ready and not self._grown else self._rows_needed
         if self._rows >= enough:
             self._fit()
+        return seen
+
+    def _until_enough(self, normal: NDArray[np.bool_]) -> int:
+        """Rows of a frame up to the one with which there are enough normal ones to fit; all of them where there are not."""
+        return min(int(np.searchsorted(np.cumsum(normal), self._rows_needed - self._rows)) + 1, len(normal))
 
     def score(self, frame: Frame) -> Scores:
         """Scores of a frame."""
         return self.detector.score(frame)
 
+    def doubt(self, frame: Frame, episode: Episode, probability: float, alpha: float, evidence: Evidence) -> tuple[Uncertainty | None, str]:
+        """How far the probability of an episode's row can be trusted, in a frame that was scored last, and why it is unsure, if so."""
+        if self.judging is None:
+            return None, ""
+        row, place = episode.row, episode.unit.place
+        sample = self.judging.sample(episode.index, alpha)
+        own = self.detector.uncertainty(frame, row, episode.index) if isinstance(self.detector, Uncertain) else None
+        parts = uncertainty.measured(frame, row, episode.unit, probability, sample, self._ranges, own)
+        conditions = uncertainty.new_conditions(self._ranges, frame, row, evidence.ranked)
+        readings = uncertainty.with_reading(frame, row, place)
+        return parts, uncertainty.decide(parts, probability, sample, readings, conditions)
+
+    def use(self, model: Model) -> None:
+        """Goes on with a model of the store; rows gathered so far are dropped. Raises ValueError where it does not fit."""
+        self.detector.restore(model.state)
+        self._calibrate(model.held_back, model.time_ns)
+        self.fitted_ns = model.manifest.trained_to_ns
+        self._fitted_keys, self._digest = frozenset(model.manifest.keys), ""
+        self._ranges = None  # a model file has none
+        self._history, self._rows = [], 0
+
     def state(self) -> dict[str, Any]:
-        """Model, calibration and what has been gathered so far."""
+        """Model, judgement and what has been gathered so far."""
         history = concatenate(self._history) if self._history else None
         return {
             "model": self.detector.state() if self.ready else None,
-            "calibration": self.calibration.state() if self.calibration is not None else None,
+            "judging": self.judging.state() if self.judging is not None else None,
             "fitted_ns": self.fitted_ns,
             "fitted_keys": sorted(self._fitted_keys),
+            "ranges": None if self._ranges is None else self._ranges.state(),
             "digest": self._digest,
             "grown": self._grown,
             "rows": self._rows,
@@ -91,11 +130,12 @@ class Learner:
         """Goes on from a `state`."""
         if state["model"] is not None:
             self.detector.restore(state["model"])
-            self.calibration = Calibration()
-            self.calibration.restore(state["calibration"])
+            self.judging = Judging(self._promise)
+            self.judging.restore(state["judging"])
         self.fitted_ns, self._rows = int(state["fitted_ns"]), int(state["rows"])
         self._history = [] if state["history"] is None else [_frame_of(state["history"])]
         self._fitted_keys = frozenset(state["fitted_keys"])
+        self._ranges = None if state.get("ranges") is None else uncertainty.Ranges.of(state["ranges"])
         self._digest, self._grown = str(state["digest"]), bool(state["grown"])
         self._announced = self._rows > 0 or self.ready
 
@@ -118,13 +158,20 @@ class Learner:
         self._grown = self.ready and not self._fitted_keys.issuperset(layout.keys)
         self._history, self._rows = [], 0
 
+    def _calibrate(self, held_back: Scores, time_ns: NDArray[np.int64]) -> None:
+        """What lasts goes on under the new calibration."""
+        self.judging = self.judging or Judging(self._promise)
+        self.judging.learn(held_back, time_ns)
+
     def _fit(self) -> None:
         history = concatenate(self._history)
         held_back = max(1, int(len(history) * self._hold_out_ratio))
         earlier, later = history.rows(slice(0, -held_back)), history.rows(slice(-held_back, None))
         self.detector.fit(earlier)
         scores = self.detector.score(later)
-        self.calibration = Calibration().fit(scores, later.time_ns)
+        self._calibrate(scores, later.time_ns)
+        self.detector.fit(history)  # all rows make the better model; its scores are calibrated by those of rows it had not seen
+        self._ranges = uncertainty.Ranges.learned(history)
         self.fitted_ns = int(history.time_ns[-1])
         self._fitted_keys, self._grown = self._fitted_keys.union(history.layout.keys), False
         log.info("fitted source=%s detector=%s rows=%d held_back=%d", self._source, self.detector.name, len(earlier), held_back)

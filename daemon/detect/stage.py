@@ -211,9 +211,14 @@ class DetectStage:
 
     def _save_partition(self, partition: int) -> None:
         state = pack({stream: watch.state() for stream, watch in self._watches[partition].items()})
+        silent = [finding for watch in self._watches[partition].values() for finding in watch.take_silent()]
         lease = self._leases[partition]
         try:
             with self._store.transaction(lease) as connection:
+                if silent:
+                    from daemon.store.shadow import put_shadow_findings  # noqa: PLC0415 - an agent has nothing in shadow
+
+                    put_shadow_findings(connection, silent)
                 self._store.save_state(connection, lease.name, state, {"frames": self._offsets[partition]}, time.time_ns())
             self._frames.commit({TopicPartition("frames", partition): self._offsets[partition]})
         except (Fenced, NotAssigned) as error:

@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.conditions import ConditionHistory
-from collectors.frame import Frame, Kind, Layout, Updates
+from collectors.frame import Frame, Layout, Updates
 from collectors.wire import END_OF_STREAM_NS, JUDGED_ALL, Block
 from daemon import metrics
-from daemon.conditions import in_words
+from daemon.conditions import in_words, muted_rows
 from daemon.detect.findings import Event, FindingBook
-from daemon.detect.judges import DetectorJudge, RuleJudge, build_judges
+from daemon.detect.judges import RuleJudge, build_judges
+from daemon.detect.modelled import ModelledJudge, build_modelled
 from daemon.detect.recent import Recent, encoded
 from daemon.detect.upkeep import UpkeepRule
 from daemon.messages import FindingReport
-from daemon.sections import Mute
+from daemon.records import ShadowFinding
 from daemon.settings import Settings
 from detectors.figure import of_finding
 from detectors.finding import Finding
@@ -46,10 +47,12 @@ class StreamWatch:
         place = self._section.place if self._section is not None and self._section.place else settings.experiment
         self._upkeep = UpkeepRule(self.source, place, self._section)
         self._gap_ns = int(self._section.longest_gap_s * 1e9) if self._section is not None else 0
-        self._rules, self._detectors = build_judges(self.source, settings)
+        self._rules = build_judges(self.source, settings)[0]
+        self._detectors = build_modelled(stream, self.source, settings, self._as_of)
         self._book = FindingBook(self.source)
         self._recent = Recent()
         self._names = settings.conditions
+        self._conditions = ConditionHistory()  # as of the block that is being judged
         self.progress_ns = 0
         self._epoch = -1
         self._sequence = -1
@@ -64,6 +67,7 @@ class StreamWatch:
         if self._is_repeat(block):
             metrics.REPEATED_BLOCKS.labels(source=self.source).inc()
             return []
+        self._conditions = conditions
         reports = self._end_orphans(block.complete_ns) + self._leave_to_others(block)
         if isinstance(block.content, Updates):
             log.warning("updates cannot be judged, align them first source=%s", self.source)
@@ -114,9 +118,15 @@ class StreamWatch:
             "last_ns": self._last_row_ns,
             "problem": self._upkeep.problem,
             "detectors": [judge.name for judge in self._judges()],
+            "alarms": [alarms for detector in self._detectors if (alarms := detector.alarms()) is not None],
+            "models": [detector.status() for detector in self._detectors],
         }
 
-    def _judges(self) -> list[RuleJudge | DetectorJudge]:
+    def take_silent(self) -> list[ShadowFinding]:
+        """What was found by detectors and models in shadow since this was called last: for the record, and for nobody's attention."""
+        return [finding for detector in self._detectors for finding in detector.take_silent()]
+
+    def _judges(self) -> list[RuleJudge | ModelledJudge]:
         return [*self._rules, *self._detectors]
 
     def _is_repeat(self, block: Block) -> bool:
@@ -200,10 +210,7 @@ class StreamWatch:
 
     def _muted(self, frame: Frame, conditions: ConditionHistory) -> NDArray[np.bool_]:
         """Rows in which the source is not judged; shape (n,)."""
-        muted = np.zeros(len(frame), dtype=bool)
-        for mute in self._section.mute if self._section is not None else ():
-            muted |= _mutes(mute, frame.time_ns, conditions)
-        return muted
+        return muted_rows(self._section.mute if self._section is not None else (), frame.time_ns, conditions)
 
     def _keep_up(self, block: Block, conditions: ConditionHistory) -> list[FindingReport]:
         """Silence and the clock are those of the whole source, so only its own stream tells of them, not those of its parts."""
@@ -240,18 +247,9 @@ class StreamWatch:
         ours = {name for name in (self._upkeep.name, *(judge.name for judge in self._judges())) if self._is_ours(name)}
         return [self._report(at_ns, finding) for finding in self._book.end_others(ours, at_ns)]
 
+    def _as_of(self, name: str, time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What a condition was, for detectors that take out what it accounts for."""
+        return self._conditions.as_of(name, time_ns)
+
     def _report(self, at_ns: int, finding: Finding) -> FindingReport:
         return FindingReport(self.reported_as, max(at_ns, self.progress_ns + 1), finding)
-
-
-def _mutes(mute: Mute, time_ns: NDArray[np.int64], conditions: ConditionHistory) -> NDArray[np.bool_]:
-    """Whether a condition mutes each row; a condition that is not known mutes nothing. Shape (n,)."""
-    value = conditions.as_of(mute.condition, time_ns)
-    channel = conditions.channels.get(mute.condition)
-    if channel is None:
-        return np.zeros(len(time_ns), dtype=bool)
-    wanted = mute.values or mute.unless
-    codes = [float(i) for i, name in enumerate(channel.states) if name in wanted] if channel.kind is Kind.STATE and channel.states else []
-    codes += [float(text) for text in wanted if text.replace(".", "", 1).lstrip("-").isdecimal()]
-    among = np.isin(value, codes)
-    return among if mute.values else ~among & np.isfinite(value)

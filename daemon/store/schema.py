@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE labels ADD COLUMN until_ns BIGINT",)}
+UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE labels ADD COLUMN until_ns BIGINT",), 2: ()}
 """What makes a database of a schema one of the next; new tables are made in any case."""
 
 metadata = MetaData()
@@ -82,6 +82,24 @@ plans = Table(
     Column("state", String(16), nullable=False, index=True),
     Column("made_ns", BigInteger, nullable=False, index=True),
     Column("record", Text, nullable=False),
+)
+
+shadow_findings = Table(
+    "shadow_findings",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("stream", String(500), nullable=False, index=True),
+    Column("detector", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("since_ns", BigInteger, nullable=False, index=True),
+    Column("raised_ns", BigInteger, nullable=False),
+    Column("cleared_ns", BigInteger),
+    Column("certainty", String(16), nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("condition", String(100), nullable=False),
+    Column("summary", Text, nullable=False),
+    comment="What detectors and models in shadow would have said; version: of the model, 0 for one learned while watching",
 )
 
 outbox = Table(

@@ -10,11 +10,13 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from daemon.records import Incident, IncidentState, LabelKind
 from daemon.store.search import Wanted, deliveries, earlier_like, figure_of, search_incidents
+from daemon.store.shadow import beside_what_was_sent
 from daemon.web.guard import PICTURE_POLICY
 from daemon.web.pictures import Drawn
 from daemon.web.runbooks import rendered, runbook
 from daemon.web.site import Site
 from daemon.web.views import incident as one
+from daemon.web.views import shadow
 from daemon.web.views import sources as health
 from daemon.web.views.home import home, incident_row
 from daemon.web.views.marks import LEGEND
@@ -23,6 +25,7 @@ from daemon.web.words import S_NS, clean
 
 PAGE_ROWS = 50
 SIMILAR_SHOWN = 5
+SHADOW_FINDINGS = 500
 ASKED = ("q", "state", "place", "condition", "from", "to")
 """Fields of the search."""
 STATES = {
@@ -120,7 +123,9 @@ def _add_others(router: APIRouter, site: Site) -> None:
         snapshot, times, wall_ns = site.live.snapshot(), site.times(), time.time_ns()
         rows = health.source_rows(site.settings, snapshot, times, wall_ns)
         stages = health.stage_rows(snapshot, wall_ns)
-        return site.show(request, "sources.html", sources=rows, stages=stages)
+        models = shadow.model_rows(snapshot, wall_ns)
+        silent = shadow.silent_rows(beside_what_was_sent(site.store, SHADOW_FINDINGS), times)
+        return site.show(request, "sources.html", sources=rows, stages=stages, models=models, silent=silent)
 
     @router.get("/plans")
     def plans(request: Request) -> Response:

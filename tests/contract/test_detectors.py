@@ -71,12 +71,18 @@ def check_goes_bad(values: Values) -> None:
 FAULTS = {
     "autoencoder": Fault("group_outlier", "IMon of ch03", current_doubles),
     "channel_health": Fault("hot_channel", "module 7", module_becomes_hot),
+    "ensemble": Fault("group_outlier", "IMon of ch03", current_doubles),
     "ewma": Fault("outlier", "crate:ch03:IMon", current_doubles),
     "isolation_forest": Fault("group_outlier", ("IMon of ch03", "VMon of ch03"), channel_breaks_down),
     "limits": Fault("out_of_limits", "VMon of ch03", voltage_too_high),
+    "novelty": Fault("novel", "IMon of ch03", current_doubles),
     "reference": Fault("shape", "module 7", module_becomes_hot),
     "robust_z": Fault("group_outlier", "IMon of ch03", current_doubles),
     "states": Fault("hv_trip", "Status of ch03", channel_trips),
+    "vae": Fault("group_outlier", "IMon of ch03", current_doubles),
+    "kmeans": Fault("group_outlier", "IMon of ch03", current_doubles),
+    "windowed_pca": Fault("group_outlier", "IMon of ch03", current_doubles),
+    "streaming_pca": Fault("group_outlier", "IMon of ch03", current_doubles),
     "verdicts": Fault("check_failed", "TRACKER/noise", check_goes_bad),
 }
 RULES = ("limits", "states", "verdicts")

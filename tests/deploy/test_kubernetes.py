@@ -96,10 +96,14 @@ def test_a_wrong_key_or_a_number_for_a_string_in_a_custom_resource_is_noticed() 
     assert "lagThreshold must be string" in number
 
 
+NEEDS_A_SHARED_VOLUME = {"history", "train"}
+"""Off by default: the history and the models are files that several pods read, on a volume that only the site can name."""
+
+
 @FOLDERS
 def test_every_stage_has_a_deployment_and_only_those_that_may_run_twice_do(folder: Path) -> None:
     deployments = of_kind(built(folder), "Deployment").values()
-    assert sorted(stage for d in deployments for stage in stages(d)) == sorted(STAGES)
+    assert sorted(stage for d in deployments for stage in stages(d)) == sorted(set(STAGES) - NEEDS_A_SHARED_VOLUME)
     replicas = {stage: d["spec"].get("replicas", 2) for d in deployments for stage in stages(d)}
     assert replicas["collect"] == 1, "two would read every source twice"
     assert all(number >= 2 for stage, number in replicas.items() if stage != "collect")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pyod.models.iforest import IForest
+from sklearn.ensemble import IsolationForest
 
 from collectors.frame import Layout
 from detectors.isolation_forest import IsolationForestDetector, IsolationForestOptions
-from detectors.packed_forest import pack, usual_path
+from detectors.packed_forest import PackedForest, pack, usual_path
 from tests.detectors import sample_frames as sample
 
 Values = NDArray[np.float64]
@@ -35,6 +38,23 @@ def test_packed_trees_score_exactly_as_the_library_does(rows: int, features: int
     later = rng.standard_t(3, (2000, features)).round(1)
     packed = pack([tree.tree_ for tree in model.estimators_], model.max_samples_)
     np.testing.assert_array_equal(packed.score(later), -model.detector_.score_samples(later.astype(np.float32)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 400), st.integers(1, 9), st.integers(1, 12), st.integers(2, 300), st.integers(0, 3), st.integers(0, 2**31))
+def test_whatever_the_forest_no_score_differs(rows: int, features: int, trees: int, samples: int, decimals: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    training = rng.standard_t(2, (rows, features)).round(decimals).astype(np.float32)
+    model = IsolationForest(n_estimators=trees, max_samples=min(samples, rows), random_state=seed).fit(training)
+    packed = pack([tree.tree_ for tree in model.estimators_], model.max_samples_)
+    inner = np.flatnonzero(np.isfinite(packed.threshold))
+    later = rng.standard_t(2, (200, features)).round(decimals).astype(np.float32)
+    if len(inner):  # readings that are thresholds of the forest
+        chosen = rng.choice(inner, 100)
+        later[np.arange(100), packed.feature[chosen]] = packed.threshold[chosen]
+    expected = -model.score_samples(later)
+    np.testing.assert_array_equal(packed.score(later), expected)
+    np.testing.assert_array_equal(PackedForest.of(packed.state()).score(later[:1]), expected[:1])
 
 
 def test_the_usual_path_of_few_samples_is_defined() -> None:

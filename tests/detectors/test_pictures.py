@@ -36,6 +36,7 @@ KINDS: dict[str, type[Any]] = {
     "ewma": SeriesFigure,
     "isolation_forest": SeriesFigure,
     "limits": SeriesFigure,
+    "novelty": SeriesFigure,
     "reference": HistogramFigure,
     "robust_z": SeriesFigure,
     "states": StatesFigure,

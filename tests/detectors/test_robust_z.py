@@ -107,9 +107,43 @@ def test_the_spread_is_not_smaller_than_the_resolution_of_the_readings() -> None
 def test_a_group_sees_a_few_bad_channels_among_many() -> None:
     values = noise(ROWS, 200)
     values[100, :5] += 0.5  # five spreads
-    scores = fitted(sample.gauges(noise(HISTORY_ROWS, 200, 2))).score(later(values))
+    scores = fitted(sample.gauges(noise(HISTORY_ROWS, 200, 2)), ema=1.0).score(later(values))
     group = of(scores, "table", "group_outlier")
     assert group[100] > 1.3 * np.delete(group, 100).max()
+
+
+def test_the_score_of_a_group_is_a_moving_mean() -> None:
+    history, values = sample.gauges(noise(HISTORY_ROWS, 20, 2)), noise(ROWS, 20)
+    values[100, :5] += 0.5
+    at_once, mean = (of(fitted(history, ema=weight).score(later(values)), "table", "group_outlier") for weight in (1.0, 0.3))
+    np.testing.assert_allclose(mean[100], 0.7 * mean[99] + 0.3 * at_once[100])
+    np.testing.assert_allclose(mean[101], 0.7 * mean[100] + 0.3 * at_once[101])
+
+
+def bursting(rows: int, seed: int) -> Values:
+    """Channel c0 is quiet but for a burst in three rows of a thousand."""
+    values = noise(rows, 6, seed)
+    values[100::333, 0] += 6.0
+    return values
+
+
+def test_with_the_standard_deviation_usual_bursts_are_not_louder_than_a_channel_that_leaves_its_range() -> None:
+    history, values = sample.gauges(bursting(1000, 4)), bursting(ROWS, 3)
+    values[70:90, 4] += 2.5
+    group = {}
+    for spread in ("robust", "deviation"):
+        scores = fitted(history, spread=spread, top=1, ema=1.0).score(sample.frame(history.layout, values, 1000))
+        group[spread] = of(scores, "table", "group_outlier")
+    assert group["robust"][100] > 1.3 * group["robust"][70:90].max()
+    assert group["deviation"][100] < 0.9 * group["deviation"][70:90].min()
+
+
+def test_with_the_standard_deviation_constant_channels_are_judged_by_the_range_of_others() -> None:
+    history, values = noise(HISTORY_ROWS, 6, 2), noise(ROWS, 6)
+    history[:, 5] = values[:, 5] = 5.0
+    values[100:110, 5] = 5.001
+    group = of(fitted(sample.gauges(history), spread="deviation").score(later(values)), "table", "group_outlier")
+    assert group[100:110].max() < group[:100].max()
 
 
 def test_groups_follow_the_places() -> None:

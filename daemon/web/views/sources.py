@@ -108,7 +108,7 @@ def staleness(snapshot: Snapshot, wall_ns: int) -> tuple[str, ...]:
 
 def stage_rows(snapshot: Snapshot, wall_ns: int) -> list[StageRow]:
     """All stages of all processes; those that were replaced long ago are left out."""
-    order = ("collect", "detect", "correlate", "optimize", "notify", "web")
+    order = ("collect", "detect", "correlate", "optimize", "notify", "web", "history", "train")
     rows = []
     for status in snapshot.states:
         silent_s = heard_s(status, wall_ns)
@@ -139,6 +139,11 @@ def _stage_detail(said: Mapping[str, Any]) -> str:
     for key, noun, state in (("lag", "record", "behind"), ("held", "block", "held"), ("incidents", "incident", "open")):
         if isinstance(said.get(key), int) and not isinstance(said[key], bool):
             parts.append(f"{plural(said[key], noun)} {state}")
+    for key, words in (("next", "next"), ("problem", "problem:")):
+        if isinstance(said.get(key), str) and said[key]:
+            parts.append(f"{words} {clean(said[key])[:200]}")
+    if isinstance(said.get("outcomes"), list):
+        parts += [clean(str(outcome))[:200] for outcome in said["outcomes"][:20]]
     owed = said.get("owed")
     if isinstance(owed, dict):
         parts += [f"{clean(str(name))} has still to be told of {count}" for name, count in owed.items() if count]

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from daemon.messages import StageStatus
+from daemon.records import ShadowFinding
 from daemon.settings import parse
+from daemon.store.shadow import Silent
 from daemon.web.live import Snapshot
+from daemon.web.views.shadow import model_rows, silent_rows
 from daemon.web.views.sources import SourceRow, source_rows, stage_rows, staleness, summary
 from daemon.web.words import Times
 from tests.page import CONFIG, S, stream_status
@@ -135,3 +138,35 @@ def test_a_status_that_makes_no_sense_breaks_nothing() -> None:
     states = (heard("detect", streams=[{"stream": 3, "rows": "x", "detectors": 1}, 5], lag=True), heard("collect", sources="many"))
     assert source_rows(SETTINGS, Snapshot(ready=True, states=states), TIMES, NOW)
     assert stage_rows(Snapshot(states=states), NOW)
+
+
+def modelled(**changes: Any) -> Snapshot:
+    model = {"detector": "robust_z", "version": 3, "silent": False, "beside": 0, "found": 0} | changes
+    return Snapshot(ready=True, states=(heard("detect", streams=[stream_status("hv", NOW, models=[model])]),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "judges", "shadow"),
+    [
+        ({}, "version 3", ""),
+        ({"version": 0}, "what it learned while watching", ""),
+        ({"beside": 4, "found": 2}, "version 3", "version 4, 2 silent findings"),
+        ({"silent": True, "found": 1}, "nothing: it is in shadow", "the detector, 1 silent finding"),
+    ],
+)
+def test_which_models_judge_and_which_are_in_shadow(changes: dict[str, Any], judges: str, shadow: str) -> None:
+    (row,) = model_rows(modelled(**changes), NOW)
+    assert (row.name, row.judges, row.shadow) == ("hv/robust_z", judges, shadow)
+
+
+@pytest.mark.parametrize("models", [None, 7, ["nonsense"], [{}], [{"found": "many"}]])
+def test_models_of_another_version_do_no_harm(models: Any) -> None:
+    states = (heard("detect", streams=[stream_status("hv", NOW, models=models)]), heard("detect", streams=3))
+    assert isinstance(model_rows(Snapshot(ready=True, states=states), NOW), list)
+
+
+def test_what_would_have_been_said() -> None:
+    finding = ShadowFinding("k", "hv", "vae", 2, NOW, NOW, None, "likely", "ch0", "LAB/ch0", "outlier", "ch0 is <off>")
+    (row,) = silent_rows([Silent("hv", "vae", 2, (finding,) * 12, 3, 1)], TIMES)
+    assert (row.name, row.found, row.also_sent, row.sent_only, row.more) == ("hv/vae version 2", "12 findings", 3, 1, 2)
+    assert row.findings[0][1] == "outlier: ch0 is <off>"

@@ -1,0 +1,94 @@
+"""A finding that has become a question: is this the new normal? It stands until the readings return or a person answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.detect.findings import Event
+from detectors.episodes import Episode
+from detectors.finding import Certainty, Severity, Unit
+from detectors.level_shift import Question
+from detectors.wording import lasting
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The finding that asks: its unit and times, by which it is found again."""
+
+    unit: Unit
+    since_ns: int
+    raised_ns: int
+    asked_ns: int
+
+
+class Questions:
+    """The questions of one detector, as events of the findings that they have come from."""
+
+    def __init__(self, detector: str) -> None:
+        self._detector = detector
+        self._asked: dict[str, _Asked] = {}
+
+    @property
+    def standing(self) -> int:
+        """How many wait for an answer."""
+        return len(self._asked)
+
+    def events(self, questions: Sequence[Question], ended: Sequence[Episode]) -> tuple[list[Event], list[Episode]]:
+        """What to say of questions that were asked or closed, and the episodes that have ended otherwise.
+
+        ended: all episodes of the same rows; one that has become a question does not end, its finding asks.
+        """
+        events = []
+        asking = {question.unit.key: question for question in questions if question.closed_ns is None}
+        others = []
+        for episode in ended:
+            question = asking.get(episode.unit.key.removesuffix("?"))
+            if question is None or episode.cleared_ns is None or episode.row >= 0:
+                others.append(episode)
+                continue
+            asked = _Asked(episode.unit, episode.since_ns, episode.raised_ns, question.asked_ns)
+            self._asked[question.unit.key] = asked
+            events.append(self._event(asked, episode.last_ns, None))
+        for question in questions:
+            known = self._asked.pop(question.unit.key, None) if question.closed_ns is not None else None
+            if known is not None and question.closed_ns is not None:
+                events.append(self._event(known, question.closed_ns, question.closed_ns))
+        return events, others
+
+    def end(self, at_ns: int) -> list[Event]:
+        """Ends all that still ask."""
+        ended = [self._event(asked, at_ns, at_ns) for _, asked in sorted(self._asked.items())]
+        self._asked.clear()
+        return ended
+
+    def unit_of(self, unit_key: str, since_ns: int) -> str | None:
+        """Key of the unit that is asked about by the finding of a unit that began at a time."""
+        for key, asked in self._asked.items():
+            if asked.unit.key == unit_key and asked.since_ns == since_ns:
+                return key
+        return None
+
+    def _event(self, asked: _Asked, last_ns: int, cleared_ns: int | None) -> Event:
+        stayed = lasting((asked.asked_ns - asked.since_ns) / 1e9)
+        reason = f"it has stayed at this new level for {stayed}: is it the new normal?"
+        at_ns = asked.asked_ns if cleared_ns is None else cleared_ns
+        times = asked.since_ns, asked.raised_ns, last_ns, cleared_ns
+        return Event(at_ns, asked.unit, self._detector, *times, certainty=Certainty.UNSURE, reason=reason)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            key: [[a.unit.key, a.unit.name, a.unit.place, a.unit.condition, str(a.unit.severity)], a.since_ns, a.raised_ns, a.asked_ns]
+            for key, a in self._asked.items()
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state`."""
+        self._asked = {}
+        for key, (unit, since_ns, raised_ns, asked_ns) in state.items():
+            unit_key, name, place, condition, severity = unit
+            self._asked[key] = _Asked(
+                Unit(unit_key, name, place, condition, Severity(severity)), int(since_ns), int(raised_ns), int(asked_ns)
+            )

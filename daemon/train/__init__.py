@@ -1,0 +1,1 @@
+"""Training by schedule, in a process of its own with low priority, so that watching never waits for it."""

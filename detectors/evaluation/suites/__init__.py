@@ -1,0 +1,1 @@
+"""The suites: every module here has one, called `SUITE`."""

@@ -1,0 +1,256 @@
+"""Streaming principal components: what the channels of a group have in common, learned on as the stream goes.
+
+Mean and covariance forget with time (an exponentially weighted covariance, as in recursive principal component analysis: W. Li,
+H. Yue, S. Valle-Cervantes, S. Qin, J. Process Control 10 (2000) 471). Rows are taken in blocks of a fixed number; each is
+judged with what was learned before its block. Nothing bad is learned: rows whose score is above the limit are left out, so that an
+incident cannot become normal, and a reading pulls as if it were at most a few spreads away, so that a spike cannot widen
+anything. A level that stays changed therefore stays anomalous until somebody says that it is the new normal (a new `fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from collectors.collector import Options
+from collectors.frame import Frame, Layout
+from detectors.blocks import Carried, Latest
+from detectors.finding import Contribution, Evidence, Scores
+from detectors.gauge_groups import GaugeGroups, GroupView, judged
+from detectors.selection import SelectionOptions
+from detectors.smoothing import weight_of
+from detectors.windowed.floors import spread_floors
+from detectors.wording import amount, listed
+
+Array = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+Z_MOST = 1e6
+SCALED_MOST = 50.0
+"""Scaled readings are cut off here for the score."""
+PULL_MOST = 3.0
+"""A reading is learned from as if it were at most this many spreads from the mean (P. Huber's influence function)."""
+UPDATE_ROWS = 32
+"""Rows after which the components are worked out anew."""
+LIMIT_QUANTILE = 0.99
+"""Rows with a score above this quantile of the history's are not learned from."""
+USUAL_ADDED = 1.0
+"""So many times the mean usual energy of all channels is added to each one's own."""
+RANKED_MOST = 10
+
+
+class StreamingPcaOptions(SelectionOptions):
+    """Options of the detector `streaming_pca`."""
+
+    group_depth: int = Field(default=0, ge=0)
+    """Channels whose places agree in so many steps share a model; 0: all channels of the source."""
+    memory_rows: float = Field(default=5000.0, gt=UPDATE_ROWS)
+    """Rows over which what was learned reaches back."""
+    variance_ratio: float = Field(default=0.9, gt=0, lt=1)
+    """Part of the variance of normal rows that the components hold."""
+    floor_ratio: float = Field(default=0.1, gt=0)
+    """Part of the usual range of the channels of a unit that is added to the spread of each; see `detectors.windowed.floors`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Of a group of d channels, in scaled readings: mean (d,), covariance (d, d), usual energy of each residual (d,).
+
+    pending: rows that were not learned from yet, (r, d), with r < UPDATE_ROWS counting also those that are left out: seen.
+    """
+
+    mean: Array
+    covariance: Array
+    usual: Array
+    pending: Array
+    seen: int
+
+    def components(self, variance_ratio: float) -> Array:
+        """Directions that hold this part of the variance, shape (d, k)."""
+        rising, vectors = np.linalg.eigh(self.covariance)
+        variance = np.maximum(rising[::-1], 0.0)
+        total = variance.sum()
+        kept = int(np.searchsorted(np.cumsum(variance), variance_ratio * total)) + 1 if total > 0 else 0
+        result: Array = vectors[:, ::-1][:, : min(kept, len(variance) - 1)]
+        return result
+
+    def arrays(self, number: int) -> dict[str, NDArray[Any]]:
+        """By name, to be carried from block to block."""
+        named = {"mean": self.mean, "covariance": self.covariance, "usual": self.usual, "pending": self.pending}
+        return {f"{name}{number}": array for name, array in {**named, "seen": np.array([self.seen])}.items()}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], number: int) -> Learned:
+        """From `arrays`."""
+        mean, covariance, usual, pending = (arrays[f"{name}{number}"] for name in ("mean", "covariance", "usual", "pending"))
+        return cls(mean, covariance, usual, pending, int(arrays[f"seen{number}"][0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """What stays as it was learned: centre and spread of each channel in units of its scaling, (d,), and the limit of the score."""
+
+    centre: Array
+    spread: Array
+    limit: float
+
+    def scaled(self, z: Array, there: Bools) -> Array:
+        """Rows in spreads from the centre, 0 where there is no reading."""
+        x = np.clip((z - self.centre) / self.spread, -SCALED_MOST, SCALED_MOST)
+        return np.where(there, x, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Of one group in a frame: parts of the score and expected scaled readings, (n, d); whether a row was judged, (n,)."""
+
+    parts: Array
+    expected: Array
+    judged: Bools
+
+
+class StreamingPcaDetector:
+    """Principal components of each group of gauges that go on learning from rows that are not anomalous.
+
+    Cost: O(rows x channels x components), and an eigenvalue problem of all channels every few rows.
+
+    Example::
+
+        [detector.streaming_pca]
+        include = ["*:IMon", "*:VMon"]
+        memory_rows = 5000
+    """
+
+    options_model: ClassVar[type[Options]] = StreamingPcaOptions
+    rows_needed: ClassVar[int] = 200
+
+    def __init__(self, name: str, options: StreamingPcaOptions) -> None:
+        self.name = name
+        self._options = options
+        self._groups = GaugeGroups(options, options.group_depth)
+        self._scales: list[Scale] = []
+        self._carried = Carried({})
+        self._latest: Latest[list[Judged]] = Latest()
+
+    def applies(self, layout: Layout) -> bool:
+        """Whether there are at least two gauges."""
+        return self._groups.applies(layout)
+
+    def fit(self, history: Frame) -> Self:
+        """Learns mean, covariance and the limit of what may be learned from."""
+        self._groups.learn(history)
+        self._scales = []
+        initial: dict[str, NDArray[Any]] = {}
+        for view in self._groups.views.of(history.layout):
+            scale, learned = self._learn(view, *self._groups.matrix(history, view, Z_MOST))
+            self._scales.append(scale)
+            initial |= learned.arrays(view.number)
+        self._carried = Carried(initial)
+        self._latest = Latest()
+        return self
+
+    def score(self, frame: Frame) -> Scores:
+        """Mean over the channels of the root of the residual's energy in parts of the usual one; about 1 is usual."""
+        units = self._groups.units(frame.layout)
+        values = np.full((len(frame), len(units)), np.nan)
+        if len(frame) and units:
+            for i, found in enumerate(self._judge(frame)):
+                values[found.judged, i] = found.parts[found.judged].mean(axis=1)
+        return Scores(units, values)
+
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """Channels by their part of the score, with what the components expect of them."""
+        view = self._groups.views.of(frame.layout)[unit]
+        found = (self._latest.of(frame) or self._judge(frame))[unit]
+        scale, parts = self._scales[view.number], found.parts[row, view.present]
+        ranked = []
+        for i in np.argsort(-parts, kind="stable")[:RANKED_MOST]:
+            channel, feature = view.channels[i], int(view.present[i])
+            expected = float(scale.centre[feature] + found.expected[row, feature] * scale.spread[feature])
+            usual, value = self._groups.reading(view, feature, expected), float(frame.values[row, view.columns[i]])
+            share = float(parts[i] / max(float(parts.sum()), 1e-300))
+            ranked.append(Contribution(view.names[i], channel.place, value, usual, share, channel.unit))
+        first, others = ranked[0], [c.name for c in ranked[1:] if c.share > 0.1]
+        summary = f"{first.name} is {amount(first.observed, first.unit)}, {amount(first.expected, first.unit)} would fit the others"
+        return Evidence(f"{summary}; also {listed(others)}" if others else summary, tuple(ranked))
+
+    def state(self) -> dict[str, Any]:
+        """Groups, scales, and what is learned on from row to row."""
+        scales = [{"centre": scale.centre, "spread": scale.spread, "limit": scale.limit} for scale in self._scales]
+        return {"version": 1, "groups": self._groups.state(), "scales": scales, "carried": self._carried.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`. Raises ValueError where another version wrote it."""
+        if state.get("version") != 1:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
+        self._groups.restore(state["groups"])
+        self._scales = [Scale(np.asarray(s["centre"]), np.asarray(s["spread"]), float(s["limit"])) for s in state["scales"]]
+        self._carried = Carried.of(state["carried"])
+        self._latest = Latest()
+
+    def _learn(self, view: GroupView, z: Array, there: Bools) -> tuple[Scale, Learned]:
+        count = np.maximum(there.sum(axis=0), 1)
+        centre = z.sum(axis=0) / count
+        spread = np.sqrt((np.where(there, z - centre, 0.0) ** 2).sum(axis=0) / count)
+        one = 1.0 / self._groups.scaling.spread[np.array(view.group.features)[view.present]]
+        spread += spread_floors(z, there, one, [channel.unit for channel in view.channels], self._options.floor_ratio)
+        scale = Scale(centre, spread, np.inf)
+        x = scale.scaled(z, there)[judged(there)]
+        width = x.shape[1]
+        first = Learned(np.zeros(width), x.T @ x / max(1, len(x)), np.ones(width), np.empty((0, width)), 0)
+        energy = (_residual(first, first.components(self._options.variance_ratio), x)[0] ** 2).mean(axis=0)
+        usual = energy + USUAL_ADDED * energy.mean() if energy.any() else np.ones(width)
+        learned = replace(first, usual=usual)
+        parts = np.abs(_residual(learned, learned.components(self._options.variance_ratio), x)[0]) / np.sqrt(usual)
+        return replace(scale, limit=float(np.quantile(parts.mean(axis=1), LIMIT_QUANTILE))), learned
+
+    def _judge(self, frame: Frame) -> list[Judged]:
+        before = self._carried.before(frame)
+        after, found = dict(before), []
+        for view in self._groups.views.of(frame.layout):
+            z, there = self._groups.matrix(frame, view, Z_MOST)
+            learned, result = self._follow(self._scales[view.number], Learned.of(before, view.number), z, there)
+            after |= learned.arrays(view.number)
+            found.append(result)
+        self._carried.after(frame, after)
+        return self._latest.keep(frame, found)
+
+    def _follow(self, scale: Scale, learned: Learned, z: Array, there: Bools) -> tuple[Learned, Judged]:
+        """Judges rows and learns from them, UPDATE_ROWS at a time counted from the end of the history."""
+        x, rows = scale.scaled(z, there), judged(there)
+        parts, expected = np.empty(x.shape), np.empty(x.shape)
+        weight, start = weight_of(self._options.memory_rows), 0
+        while start < len(x):
+            stop = min(len(x), start + UPDATE_ROWS - learned.seen)
+            residual, expected[start:stop] = _residual(learned, learned.components(self._options.variance_ratio), x[start:stop])
+            parts[start:stop] = np.where(there[start:stop], np.abs(residual), 0.0) / np.sqrt(learned.usual)
+            good = rows[start:stop] & (parts[start:stop].mean(axis=1) <= scale.limit) & there[start:stop].all(axis=1)
+            learned = replace(learned, pending=np.concatenate([learned.pending, x[start:stop][good]]), seen=learned.seen + stop - start)
+            if learned.seen == UPDATE_ROWS:
+                learned = _updated(learned, weight)
+            start = stop
+        return learned, Judged(parts, expected, rows)
+
+
+def _residual(learned: Learned, components: Array, x: Array) -> tuple[Array, Array]:
+    """What is left of rows, and what the components expect of them; both (n, d)."""
+    centred = x - learned.mean
+    # a product of single rows and one of many differ in rounding; einsum does not
+    held = np.einsum("nk,dk->nd", np.einsum("nd,dk->nk", centred, components), components)
+    return centred - held, learned.mean + held
+
+
+def _updated(learned: Learned, weight: float) -> Learned:
+    """With the pending rows learned: each forgets a `weight` of what was before."""
+    pull = np.clip(learned.pending - learned.mean, -PULL_MOST, PULL_MOST)
+    share = 1.0 - (1.0 - weight) ** len(pull)
+    mean, covariance = learned.mean, learned.covariance
+    if len(pull):
+        mean = mean + share * pull.mean(axis=0)
+        covariance = (1.0 - share) * covariance + share * (pull.T @ pull) / len(pull)
+    return Learned(mean, covariance, learned.usual, learned.pending[:0], 0)

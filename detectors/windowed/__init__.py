@@ -1,0 +1,1 @@
+"""Models of windows of consecutive rows of a group of gauges."""

@@ -1,0 +1,159 @@
+"""`shiftwatch train`: what was learned is said, incidents are left out, and the better model comes into use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.records import LabelKind
+from daemon.train.outcome import Outcome, Request
+from daemon.training import train_all
+from daemon.training_rows import TrainingRows, joined
+from detectors.model_store import ModelName, ModelStore
+from tests.daemon.historic import LAYOUT, frame
+from tests.daemon.history.test_history_stage import WIDER
+from tests.daemon.modelling import START_NS, STEP_NS, Site, normal
+
+NAME = ModelName("table", "robust_z")
+
+
+def trained(site: Site, **request: object) -> Outcome:
+    (only,) = train_all(site.settings, Request(**request))  # type: ignore[arg-type]
+    return only
+
+
+def test_the_command_says_what_was_learned(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1200))
+    done = site.run("train")
+    assert done.exit_code == 0, done.output
+    assert "table/robust_z version 1: in use, the first model" in done.output
+    assert "learned from 720 rows, held back 480" in done.output
+    assert "faults put in, told apart" in done.output
+    assert "false alarms, realised/promised" in done.output
+    again = site.run("train", "--json")
+    assert again.exit_code == 0, again.output
+    said = json.loads(again.output.splitlines()[0])
+    assert (said["state"], said["version"]) == ("kept_out", 2), "the same data make no better model"
+    assert said["before"].keys() == said["figures"].keys()
+    assert ModelStore(site.settings.models.path).ledger(NAME).current == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("train", "nowhere"), "no source 'nowhere'; there are table"),
+        (("train", "table", "vae"), "nothing to train in table/vae"),
+        (("train", "--from", "yesterday"), "--from 'yesterday': a time is written like"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(tmp_path: Path, command: tuple[str, ...], words: str) -> None:
+    site = Site(tmp_path)
+    site.record(normal(300))
+    done = site.run(*command)
+    assert done.exit_code in (1, 2)
+    assert words in done.output
+
+
+def test_too_few_rows(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(10))
+    outcome = trained(site)
+    assert outcome.state == "failed"
+    assert "10 normal rows, robust_z needs" in outcome.why
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(300))
+    outcome = trained(site, from_ns=START_NS + 10_000 * STEP_NS)
+    assert (outcome.state, "no rows" in outcome.why) == ("failed", True)
+
+
+def test_incidents_are_left_out_unless_they_were_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    site.incident(100, 299)
+    site.incident(400, 499, LabelKind.REAL)
+    site.incident(600, 699, LabelKind.NOT_A_PROBLEM)
+    site.incident(800, 899, place="LAB/disks/sda")
+    (rows,) = TrainingRows(site.settings, None, None).of("table")
+    left_out = np.flatnonzero(~rows.normal)
+    assert left_out.tolist() == [*range(100, 300), *range(400, 500)]
+    assert np.flatnonzero(rows.real).tolist() == list(range(400, 500))
+    outcome = trained(site)
+    assert outcome.rows + outcome.held_back_rows == 700
+    assert "30% of the rows were left out" in " ".join(outcome.report)
+
+
+def test_an_incident_is_not_learned_as_normal(tmp_path: Path) -> None:
+    values = normal(1000)
+    values[300:500, 0] += 50.0
+    site = Site(tmp_path)
+    site.record(values)
+    poisoned = trained(site)
+    site.incident(300, 499, LabelKind.REAL)
+    clean = trained(site)
+    assert clean.figures["separation"] > poisoned.figures["separation"]
+    assert poisoned.state == "in_use", "it is the first one"
+    assert "20% of the rows were left out" in " ".join(clean.report)
+
+
+def test_a_worse_model_does_not_replace_the_old_one(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    assert trained(site).state == "in_use"
+    values = normal(2000)
+    values[1000:1600, :] += np.random.default_rng(3).normal(scale=40.0, size=(600, 4))  # nobody has seen the incident
+    site.record(values)
+    outcome = trained(site, from_ns=START_NS + 1000 * STEP_NS)
+    assert outcome.state == "kept_out", outcome
+    assert "separation" in outcome.why
+    store = ModelStore(site.settings.models.path)
+    assert store.ledger(NAME).current == 1
+    assert store.versions(NAME) == [1, 2], "it stays to be looked at"
+    listed = site.run("models", "list").output.splitlines()
+    assert "in use" in listed[0]
+    assert "kept out" in listed[1]
+    assert f"({outcome.why})" in listed[1]
+
+
+def test_a_model_of_other_options_is_replaced(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    trained(site)
+    site.config.write_text(site.config.read_text() + "\n[detector.robust_z]\ntop = 2\n")
+    outcome = trained(site)
+    assert outcome.state == "in_use"
+    assert "version 1 could not be used: it was trained with other options" in outcome.why
+
+
+def test_a_damaged_model_is_replaced_and_named(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    trained(site)
+    (tmp_path / "models/table/robust_z/000001/model.npz").write_bytes(b"rubbish")
+    outcome = trained(site)
+    assert outcome.state == "in_use"
+    assert "000001/model.npz: damaged" in outcome.why
+
+
+def test_with_a_time_in_shadow_the_new_model_waits(tmp_path: Path) -> None:
+    site = Site(tmp_path, learning="shadow_h = 24")
+    site.record(normal(1000))
+    assert trained(site).state == "shadow"
+    ledger = ModelStore(site.settings.models.path).ledger(NAME)
+    assert (ledger.current, ledger.shadow) == (0, 1)
+    assert ledger.shadow_until_ns == START_NS + 999 * STEP_NS + 24 * 3_600_000_000_000
+
+
+def test_rows_of_an_earlier_layout_are_used_by_key() -> None:
+    whole = joined([frame(0, 3, LAYOUT), frame(3, 2, WIDER)])
+    assert whole.layout == WIDER
+    assert len(whole) == 5
+    new = whole.layout.position("new")
+    assert np.isnan(whole.values[:3, new]).all()
+    np.testing.assert_array_equal(whole.values[:3, :new], frame(0, 3, LAYOUT).values)
