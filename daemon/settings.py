@@ -129,8 +129,11 @@ def validate(document: Mapping[str, Any], origin: str = "configuration") -> Sett
 def _bind(origin: str, path: str, group: str, plugin: str, section: SourceSettings | DetectorSettings | ReceiverSettings) -> list[str]:
     """Validates the plugin's own options of a section; lines about what is wrong with them."""
     try:
-        model: type[Options] = plugins.load(group, plugin).options_model
+        loaded = plugins.load(group, plugin)
+        model: type[Options] = loaded.options_model
         section._options = model.model_validate(section.model_extra or {})
+        if isinstance(section, DetectorSettings) and (section.conditions or section.season) and not hasattr(loaded, "fit"):
+            return [f"{origin}: {path}: conditions and season are for methods that learn, {plugin} does not"]
     except plugins.PluginError as error:
         return [f"{origin}: {path}: {error}"]
     except ValidationError as error:

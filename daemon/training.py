@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from collectors.collector import CollectError
+from collectors.frame import Kind
 from daemon import logs, plugins
 from daemon.sections import ConfigurationError, DetectorSettings
 from daemon.settings import Settings, detector_settings, validate
@@ -24,6 +25,7 @@ from daemon.train.process import NICENESS
 from daemon.training_rows import Rows, TrainingRows
 from detectors.conditioned import AsOf, conditioned, nothing_known
 from detectors.finding import Detector
+from detectors.learned_report import predictive_check, sensitivity
 from detectors.model_manifest import options_digest
 from detectors.model_store import Manifest, Model, ModelError, ModelName, ModelStore
 from detectors.representation import representation
@@ -172,7 +174,7 @@ def _manifest(settings: Settings, name: ModelName, rows: Rows, trained: Trained,
         created_ns=time.time_ns(),
         figures=measured.as_dict(),
         weights=trained.weights,
-        report=tuple(_report(settings, rows)),
+        report=(*_report(settings, rows), *_learned(settings, rows, trained)),
         verdict=verdict.why,
         state_version=version if isinstance(version, int) else 0,
     )
@@ -190,6 +192,14 @@ def _report(settings: Settings, rows: Rows) -> list[str]:
 
     conditions = {name: (words(name, sample.time_ns), words(name, rows.frame.time_ns)) for name in names}
     return representation(sample, rows.frame.time_ns, conditions, settings.zone)
+
+
+def _learned(settings: Settings, rows: Rows, trained: Trained) -> list[str]:
+    """What drives the scores of the rows held back, and whether the model's own data look like the real ones."""
+    held, known = trained.held_back, rows.conditions
+    numbers = [name for name, channel in known.channels.items() if channel.kind is Kind.GAUGE]
+    conditions = {name: known.as_of(name, held.time_ns) for name in numbers}
+    return sensitivity(trained.scores, held, conditions, settings.zone) + predictive_check(trained.detector, rows.sample)
 
 
 def _labelled(rows: Rows, from_ns: int) -> Labelled | None:

@@ -129,8 +129,8 @@ def learn_terms(time_ns: NDArray[np.int64], conditions: Array, *, season: bool, 
         low[i], high[i], centre[i] = ends[0], ends[1], np.median(values)
         bends = np.unique(np.quantile(values, KNOTS))
         knots[i] = bends[(bends > low[i]) & (bends < high[i])]
-    span_ns = int(time_ns[-1] - time_ns[0]) if len(time_ns) else 0
-    between = (int(time_ns[0]), int(time_ns[-1])) if trend and span_ns > 0 else None
+    span_ns = int(time_ns.max() - time_ns.min()) if len(time_ns) else 0
+    between = (int(time_ns.min()), int(time_ns.max())) if trend and span_ns > 0 else None
     bare = Terms(low, high, centre, tuple(knots), season and span_ns >= DAYS_LEAST * DAY_NS, between, np.zeros(()))
     matrix, known = bare.design(time_ns, conditions)
     complete = known.all(axis=1)

@@ -154,6 +154,7 @@ class ConditionModel:
         return {
             "version": VERSION,
             "names": list(self.names),
+            "season": self._season,
             "terms": self._terms.state(),
             "keys": list(learned.keys),
             "usual": learned.usual,
@@ -165,8 +166,9 @@ class ConditionModel:
         """Goes on from a `state`. Raises ValueError where another version wrote it, or it is of other conditions."""
         if state.get("version") != VERSION:
             raise ValueError(f"model of conditions of version {state.get('version')}, this is version {VERSION}")
-        if tuple(state["names"]) != self.names:
-            raise ValueError(f"model of the conditions {', '.join(state['names']) or 'none'}, not {', '.join(self.names) or 'none'}")
+        there = ([str(name) for name in state["names"]], bool(state["season"]))
+        if there != (list(self.names), self._season):
+            raise ValueError(f"model of {_described(*there)}, not {_described(self.names, self._season)}")
         self._terms = Terms.of(state["terms"])
         self._learned = Learned(
             tuple(state["keys"]),
@@ -209,6 +211,10 @@ class ConditionModel:
             columns = np.concatenate([groups[u] for u in np.flatnonzero(used)])
             coefficient[columns] = solve(design[:, columns], reading, huber_weights(design[:, columns], reading))
         return used, coefficient
+
+
+def _described(names: Sequence[str], season: bool) -> str:
+    return "the conditions " + (", ".join([*names, *["time of day"] * season]) or "none")
 
 
 def _stable(time: Array, reading: Array) -> bool:

@@ -7,6 +7,7 @@ conditions of that row. See `detectors.conditional` for how the dependence is le
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self, cast
@@ -22,6 +23,8 @@ from detectors.figure import Figure, Picturing
 from detectors.finding import Attributing, Contribution, Detector, Evidence, Scores, Uncertain, Uncertainty
 from detectors.selection import Channels, PerLayout, SelectionOptions, reader_names, select_channels
 from detectors.wording import amount, listed
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 AsOf = Callable[[str, NDArray[np.int64]], Array]
@@ -83,6 +86,13 @@ class ConditionedDetector:
         gauges = self._gauges.of(history.layout)
         self._model.learn(gauges.keys, history.readings(gauges.columns), history.time_ns, self._conditions(history))
         self._latest = Latest()
+        corrected = int(self._model.corrected(gauges.keys).sum())
+        log.info("conditions taken out detector=%s gauges=%d of=%d", self.name, corrected, len(gauges))
+        for name in self._model.names:
+            if np.isnan(self._model.range_of(name)[0]):
+                log.warning(
+                    "condition is not known or never changes, nothing is taken out for it detector=%s condition=%s", self.name, name
+                )
         self._inner.fit(self.conditioned(history))
         return self
 
@@ -123,6 +133,14 @@ class ConditionedDetector:
             found = self._inner.uncertainty(self.conditioned(frame), row, unit)
         beyond = max((self._outside(frame, row)).values(), default=0.0)
         return replace(found, out_of_range=float(np.fmax(found.out_of_range, beyond))) if beyond > 0 else found
+
+    def doubt(self, frame: Frame, row: int) -> str:
+        """Why what is said of a row is unsure: a condition that counts was never so high or low. Empty where none was."""
+        words = []
+        for name in self._outside(frame, row):
+            low, high = self._model.range_of(name)
+            words.append(f"{name} is outside of {amount(low)} to {amount(high)}, where it was learned")
+        return "; ".join(words)
 
     def picture(self, recent: Frame, row: int, unit: int) -> Figure | None:
         """That of the inner detector, of gauges as they would be at usual conditions; None where it draws none."""
@@ -185,9 +203,8 @@ class ConditionedDetector:
         value = dict(zip(self._model.names, self._conditions(frame.rows(slice(row, row + 1)))[0], strict=True))
         words = [f"{term} {amount(float(value[term]))}" if term in value else term for term in terms]
         note = f" (at usual conditions; {listed(words)} taken out"
-        for name in self._outside(frame, row):
-            low, high = self._model.range_of(name)
-            note += f"; {name} is outside of {amount(low)} to {amount(high)}, where it was learned"
+        doubt = self.doubt(frame, row)
+        note += f"; {doubt}" if doubt else ""
         return note + ")"
 
     def _outside(self, frame: Frame, row: int) -> dict[str, float]:

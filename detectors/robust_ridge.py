@@ -1,4 +1,4 @@
-"""Ridge regression with Huber's weights: a straight-forward fit that single bad rows do not bend."""
+"""Ridge regression with Huber's weights: a fit that single bad rows do not bend."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from collectors.wire import decode_layout, encode_layout
 from daemon.sections import LearningSettings
 from daemon.settings import Settings
 from detectors import uncertainty
+from detectors.conditioned import ConditionedDetector
 from detectors.episodes import Episode
 from detectors.finding import Detector, Evidence, Need, Scores, Uncertain, Uncertainty
 from detectors.judging import Judging, Promise
@@ -100,7 +101,8 @@ class Learner:
         parts = uncertainty.measured(frame, row, episode.unit, probability, sample, self._ranges, own)
         conditions = uncertainty.new_conditions(self._ranges, frame, row, evidence.ranked)
         readings = uncertainty.with_reading(frame, row, place)
-        return parts, uncertainty.decide(parts, probability, sample, readings, conditions)
+        unlearned = self.detector.doubt(frame, row) if isinstance(self.detector, ConditionedDetector) else ""
+        return parts, unlearned or uncertainty.decide(parts, probability, sample, readings, conditions)
 
     def use(self, model: Model) -> None:
         """Goes on with a model of the store; rows gathered so far are dropped. Raises ValueError where it does not fit."""

@@ -150,8 +150,10 @@ class TestModel:
         )
         with pytest.raises(ValueError, match="version 7"):
             again.restore({**state, "version": 7})
-        with pytest.raises(ValueError, match="pile_up, not load"):
+        with pytest.raises(ValueError, match="pile_up, not the conditions load"):
             ConditionModel(["load"]).restore(state)
+        with pytest.raises(ValueError, match="pile_up, not the conditions pile_up, time of day"):
+            ConditionModel(["pile_up"], season=True).restore(state)
 
     def test_a_matrix_of_other_conditions_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"expected \(n, 1\)"):
@@ -205,7 +207,7 @@ class TestConditionedDetector:
         assert ranked.expected == pytest.approx(currents(180, ROWS)[100, CURRENT], abs=0.3)
         assert f"pile_up {as_of('pile_up', later.time_ns)[100]:.4g} taken out" in evidence.summary
 
-    def test_a_condition_outside_of_what_was_learned_is_said_and_makes_unsure(self) -> None:
+    def test_a_condition_outside_of_what_was_learned_is_said(self) -> None:
         options = RobustZOptions()
         level = {"pile_up": 100.0}
 

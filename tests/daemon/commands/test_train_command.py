@@ -33,6 +33,7 @@ def test_the_command_says_what_was_learned(tmp_path: Path) -> None:
     assert "table/robust_z version 1: in use, the first model" in done.output
     assert "learned from 720 rows, held back 480" in done.output
     assert "faults put in, told apart" in done.output
+    assert "score against hour of day" in done.output
     assert "false alarms, realised/promised" in done.output
     again = site.run("train", "--json")
     assert again.exit_code == 0, again.output
