@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has none
 
 from collectors.collector import Options
 from detectors.windowed.model import WindowModel, evenly, usual_energy, windows_of
@@ -104,7 +105,8 @@ class KMeansDetector(WindowedPcaDetector):
             np.stack([rows[start : start + window].ravel() for start in chosen]) if len(chosen) else np.zeros((1, window * d), np.float32)
         )
         distinct = len(np.unique(flat, axis=0))
-        clusters = KMeans(min(self._clusters, distinct), n_init=1, random_state=self._seed, algorithm="lloyd").fit(flat)
+        with threadpool_limits(1):  # sums of several threads come in any order
+            clusters = KMeans(min(self._clusters, distinct), n_init=1, random_state=self._seed, algorithm="lloyd").fit(flat)
         learned = Centroids(window, clusters.cluster_centers_.astype(np.float32), np.ones(d, dtype=np.float32))
         energy = np.square(learned.parts(rows, None)[chosen]).mean(axis=0, dtype=np.float64) if len(chosen) else np.zeros(d)
         return Centroids(window, learned.centres, usual_energy(energy))

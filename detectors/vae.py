@@ -1,10 +1,10 @@
 """Temporal variational autoencoder: windows that a generative network of normal windows finds hard to explain.
 
 Causal convolutions read a window of rows into a few numbers with an uncertainty each; a decoder draws the window from them, with a variance
-of its own for each channel. What the decoder expects of a reading thus has an error bar, which is checked on rows held back and stretched
-until they keep to it (about 95 % within two sigma). The score compares readings with it channel by channel.
+of its own for each channel. What the decoder expects of a reading has an error bar, which is set by rows held back, such that about
+95 % of them lie within two of it. The score compares readings with it channel by channel.
 Sources: D. Kingma, M. Welling, ICLR 2014 (arXiv:1312.6114); reconstruction with a variance as a score: J. An, S. Cho, SNU Data Mining
-Center (2015); causal convolutions: S. Bai, J. Kolter, V. Koltun, arXiv:1803.01271; tempering: C. Guo et al., ICML 2017.
+Center (2015); causal convolutions: S. Bai, J. Kolter, V. Koltun, arXiv:1803.01271.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class VaeDetector(WindowedPcaDetector):
     def simulate(self, rows: int, seed: int, group: int = 0) -> NDArray[np.float64]:
         """Rows drawn from the model of a group, in the units of its channels; shape (rows, channels of the group).
 
-        To be compared with real ones (posterior predictive check): A. Gelman, X. Meng, H. Stern, Stat. Sinica 6 (1996) 733.
+        Each is the end of a window of its own: to be compared with real rows, not with how they follow each other.
         """
         learned = self._models[group]
         if not isinstance(learned.windows, GenerativeWindows):
