@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -149,14 +150,15 @@ class Agent:
         return float("-inf")
 
     def cost(self, seconds: float) -> Cost:
-        """What it takes in the next seconds."""
+        """What it takes in the next seconds; of its resident memory the median, for a moment's more is not what a node must spare."""
         before = self._cpu_s()
         started = time.monotonic()
-        time.sleep(seconds)
+        held = []
+        while time.monotonic() - started < seconds:
+            time.sleep(0.25)
+            held.append(self._memory_mib("VmRSS"))
         percent = 100 * (self._cpu_s() - before) / (time.monotonic() - started)
-        status = dict(line.split(":", 1) for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines())
-        rss, peak = (int(status[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
-        return Cost(rss, peak, percent)
+        return Cost(statistics.median(held), self._memory_mib("VmHWM"), percent)
 
     def stop(self) -> list[str]:
         """Ends it in an orderly way; the names of the packages that it had imported. Raises RuntimeError where it failed."""
@@ -169,6 +171,10 @@ class Agent:
         """SIGKILL."""
         self._process.kill()
         self._process.wait()
+
+    def _memory_mib(self, name: str) -> float:
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines())
+        return int(status[name].split()[0]) / 1024
 
     def _cpu_s(self) -> float:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -50,6 +50,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """A person called an incident no problem; `findings` are its keys.
+
+    A detector that has asked whether one of them is the new normal takes it as a yes, and one that has not asked yet will not.
+    """
+
+    incident: str
+    findings: tuple[str, ...]
+    who: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Input that could not be used, with the reason; the payload is cut to 64 kB and base64."""
 
@@ -78,10 +91,11 @@ class StageStatus:
     status: dict[str, Any]
 
 
-Message = FindingReport | Progress | DeadLetter | Incident | Label | Plan | StageStatus
+Message = FindingReport | Progress | Answer | DeadLetter | Incident | Label | Plan | StageStatus
 
 
-_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in (FindingReport, Progress, DeadLetter, Incident, Label, Plan, StageStatus)}
+_KINDS = (FindingReport, Progress, Answer, DeadLetter, Incident, Label, Plan, StageStatus)
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}
 
 
 @cache

@@ -197,12 +197,12 @@ class DetectorSettings(Section):
 
     method: str = ""
     """The plugin; the section's name by default."""
-    raise_rows: int = Field(default=2, ge=1)
-    """Bad rows in a row before it is a finding."""
+    raise_rows: int | None = Field(default=None, ge=1)
+    """Bad rows in a row before it is a finding; by default what the detector is made for, or 2."""
     critical_raise_rows: int | None = Field(default=None, ge=1)
     """The same for what is critical, where that should be quicker."""
-    clear_rows: int = Field(default=3, ge=1)
-    """Good rows in a row before it has cleared."""
+    clear_rows: int | None = Field(default=None, ge=1)
+    """Good rows in a row before it has cleared; by default what the detector is made for, or 3."""
     shadow: bool = False
     """It judges silently: what it would have said is kept and shown (`shiftwatch models shadow`), until it is promoted."""
     conditions: tuple[str, ...] = ()

@@ -58,6 +58,11 @@ class ConditionedDetector:
         self._latest: Latest[tuple[Frame, Array]] = Latest()
 
     @property
+    def inner(self) -> Detector:
+        """The detector that it wraps."""
+        return self._inner
+
+    @property
     def options_model(self) -> type[Options]:
         """That of the inner detector."""
         return self._inner.options_model

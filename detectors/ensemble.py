@@ -75,6 +75,8 @@ class EnsembleDetector:
 
     options_model: ClassVar[type[Options]] = EnsembleOptions
     rows_needed: ClassVar[int] = 300
+    raise_rows: ClassVar[int] = 1
+    clear_rows: ClassVar[int] = 20
 
     def __init__(self, name: str, options: EnsembleOptions) -> None:
         self.name = name

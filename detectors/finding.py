@@ -197,6 +197,16 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class Persisting(Protocol):
+    """A method that is made for a persistence of its own, such as one with scores that already look at many rows."""
+
+    raise_rows: ClassVar[int]
+    """Bad rows in a row before there is a finding, where nothing else is configured."""
+    clear_rows: ClassVar[int]
+    """Good rows in a row before it has cleared, where nothing else is configured."""
+
+
+@runtime_checkable
 class Attributing(Protocol):
     """A detector that ranks all channels of a unit by how likely each is the cause, over several rows at once."""
 

@@ -96,7 +96,7 @@ class Bound:
 class NoveltyDetector:
     """Novelty of each gauge by itself; see the module. Cost: O(rows x channels x memory), a few microseconds a reading.
 
-    A unit has the condition `novel`. Its scores stand alone, so it is judged by single rows (`raise_rows = 1`). Scores that are
+    A unit has the condition `novel`. Its scores stand alone, so single rows raise it. Scores that are
     `rest_rows` apart or rise further are all there are; every other row has 0. It needs the compiler: interpreted, a reading takes
     milliseconds.
 
@@ -109,6 +109,8 @@ class NoveltyDetector:
 
     options_model: ClassVar[type[Options]] = NoveltyOptions
     rows_needed: ClassVar[int] = 100
+    raise_rows: ClassVar[int] = 1
+    clear_rows: ClassVar[int] = 3
 
     def __init__(self, name: str, options: NoveltyOptions) -> None:
         self.name = name

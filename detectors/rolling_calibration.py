@@ -146,6 +146,8 @@ class RollingCalibration:
         for index, unit in enumerate(self._units):
             if unit.key == key:
                 self._of_units[[1, 2, 3, 4, 6], index] += by
+        if key in self._known:  # not among the present columns, or they are not known yet, after a restart
+            self._known[key] = self._known[key] + np.where(np.isin(np.arange(len(COLUMNS)), (1, 2, 3, 4, 6)), by, 0.0)
 
     def tail_probabilities(self, scores: Array) -> Array:
         """Chance that a row of normal data brings an episode as high as each score, shape (n, units); NaN where not judged."""

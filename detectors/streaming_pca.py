@@ -128,6 +128,8 @@ class StreamingPcaDetector:
 
     options_model: ClassVar[type[Options]] = StreamingPcaOptions
     rows_needed: ClassVar[int] = 200
+    raise_rows: ClassVar[int] = 1
+    clear_rows: ClassVar[int] = 20
 
     def __init__(self, name: str, options: StreamingPcaOptions) -> None:
         self.name = name

@@ -106,6 +106,8 @@ class WindowedPcaDetector:
 
     options_model: ClassVar[type[Options]] = WindowedPcaOptions
     rows_needed: ClassVar[int] = 200
+    raise_rows: ClassVar[int] = 1
+    clear_rows: ClassVar[int] = 20
 
     def __init__(self, name: str, options: WindowOptions) -> None:
         self.name = name

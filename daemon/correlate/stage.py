@@ -23,8 +23,8 @@ from daemon.correlate.graph import CausalityGraph
 from daemon.correlate.grouping import Grouping
 from daemon.correlate.knowledge import Knowledge
 from daemon.correlate.watermark import Watermark
-from daemon.messages import FindingReport, MessageError, Progress
-from daemon.records import Incident, IncidentState, Label
+from daemon.messages import Answer, FindingReport, MessageError, Progress
+from daemon.records import Incident, IncidentState, Label, LabelKind
 from daemon.settings import Settings
 from daemon.store.packing import pack, unpack
 from daemon.store.store import Lease, Store
@@ -187,12 +187,21 @@ class CorrelateStage:
                     self._store.move_figures(connection, incident.id, whole.id, whole.cause_finding)
             self._keep_figures(connection, changed)
             new = [label for label in labels if self._store.put_label(connection, label)]
+            self._pass_on(connection, new, changed)
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())
         self._subscription.commit(self._offsets)
         for label in new:
             metrics.LABELS.labels(kind=label.kind).inc()
         self._saved_s, self._dirty = time.monotonic(), False
         self._count()
+
+    def _pass_on(self, connection: Connection, labels: list[Label], changed: Mapping[str, Incident]) -> None:
+        """Tells the detectors what a person calls no problem: they may have asked whether it is the new normal."""
+        for label in labels:
+            incident = changed.get(label.incident) or self._store.incident(label.incident)
+            if label.kind is LabelKind.NOT_A_PROBLEM and incident is not None:
+                answer = Answer(incident.id, incident.findings, label.who, label.time_ns)
+                self._store.enqueue(connection, "feedback", incident.id, f"answer/{label.key}", messages.encode(answer))
 
     def _keep_figures(self, connection: Connection, changed: Mapping[str, Incident]) -> None:
         """The pictures of what has become part of an incident; of what opened none there is none to show."""

@@ -44,6 +44,10 @@ class FindingBook:
         """How many last."""
         return len(self._active)
 
+    def lasting(self, keys: Collection[str]) -> list[Finding]:
+        """Those of some keys that last."""
+        return [finding for key, finding in self._active.items() if key in keys]
+
     def take(self, event: Event) -> Finding:
         """The finding as it is after an event."""
         key = digest_of("finding", self._source, event.unit.key, event.unit.condition, event.detector, event.since_ns)

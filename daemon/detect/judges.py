@@ -18,16 +18,18 @@ from daemon.detect.recent import Recent, later
 from daemon.detect.redrawing import Redrawing
 from daemon.sections import DetectorSettings
 from daemon.settings import Settings, detector_settings
-from detectors.conditioned import AsOf, conditioned, nothing_known
+from detectors.conditioned import AsOf, ConditionedDetector, conditioned, nothing_known
 from detectors.episodes import Episode, Episodes
 from detectors.figure import Figure
-from detectors.finding import Certainty, Detector, Evidence, Habitual, Remembering, Rule
+from detectors.finding import Certainty, Detector, Evidence, Habitual, Persisting, Remembering, Rule
 from detectors.judging import Judged, Judging, Promise
 from detectors.model_store import Model
 
 log = logging.getLogger(__name__)
 
 STATE_VERSION = 2
+RAISE_ROWS, CLEAR_ROWS = 2, 3
+"""Bad rows in a row before there is a finding, and good ones before it has cleared, unless configuration or the method says otherwise."""
 
 
 class RuleJudge:
@@ -37,7 +39,7 @@ class RuleJudge:
         self.name = rule.name
         self._rule = rule
         self._redrawing = Redrawing()
-        self._episodes = Episodes(section.raise_rows, section.clear_rows, section.critical_raise_rows)
+        self._episodes = Episodes(*persistence(rule, section))
 
     def judge(self, frame: Frame, muted: NDArray[np.bool_], recent: Recent) -> tuple[list[Event], NDArray[np.bool_]]:
         """Events, and the rows that break the rule in any unit; rows that are muted are not judged."""
@@ -79,7 +81,7 @@ class DetectorJudge:
     def __init__(self, source: str, detector: Detector, section: DetectorSettings, settings: Settings) -> None:
         self.name = detector.name
         self._source = source
-        promise = Promise(share_of_budget(settings), section.raise_rows, section.clear_rows, section.critical_raise_rows)
+        promise = Promise(share_of_budget(settings), *persistence(detector, section))
         self._learner = Learner(source, detector, settings.learning, promise)
         self._questions = Questions(detector.name)
         self._redrawing = Redrawing()
@@ -135,9 +137,15 @@ class DetectorJudge:
         }
 
     def answer(self, unit_key: str, since_ns: int, at_ns: int) -> list[Event]:
-        """A person calls a finding normal that asks whether it is; `unit_key` and `since_ns` are the finding's."""
+        """A person calls a finding normal; `unit_key` and `since_ns` are the finding's.
+
+        Where it asks whether it is, that is the answer; where it lasts and has not asked yet, the answer is kept for when it would.
+        """
         judging, asked = self._learner.judging, self._questions.unit_of(unit_key, since_ns)
-        question = judging.answer(asked, at_ns) if judging is not None and asked is not None else None
+        if judging is None or asked is None:
+            self._questions.expect(unit_key, since_ns)
+            return []
+        question = judging.answer(asked, at_ns)
         return self._questions.events([question], [])[0] if question is not None else []
 
     def interrupt(self, at_ns: int) -> list[Event]:
@@ -146,6 +154,7 @@ class DetectorJudge:
         if self._learner.judging is None:
             return []
         certain, doubtful = self._learner.judging.interrupt(at_ns)
+        self._questions.forget([*certain, *doubtful])
         return [_event(episode, self.name) for episode in (*certain, *doubtful)]
 
     def state(self) -> dict[str, Any]:
@@ -163,6 +172,8 @@ class DetectorJudge:
     def _events(self, frame: Frame, got: Judged, recent: Recent) -> list[Event]:
         reasons = {id(episode): reason for episode, reason in got.doubtful}
         asked, episodes = self._questions.events(got.questions, [*got.episodes, *(episode for episode, _ in got.doubtful)])
+        asked += [said for event in asked if self._questions.expected(event) for said in self._answered(event)]
+        self._questions.forget(episodes)
         events = []
         for episode in episodes:
             event = self._event(frame, episode, got, reasons.get(id(episode), ""), recent)
@@ -170,6 +181,10 @@ class DetectorJudge:
             if id(episode) not in reasons:
                 self._redrawing.note(episode, event)
         return sorted([*asked, *events], key=lambda event: event.at_ns)
+
+    def _answered(self, event: Event) -> list[Event]:
+        """The end of a question that a person has answered before it was asked."""
+        return self.answer(event.unit.key, event.since_ns, event.at_ns)
 
     def _event(self, frame: Frame, episode: Episode, got: Judged, reason: str, recent: Recent) -> Event:
         if episode.row < 0:
@@ -198,6 +213,13 @@ class DetectorJudge:
             metrics.ALARMS_LOW.labels(**labels).set(found.low)
             metrics.ALARMS_HIGH.labels(**labels).set(found.high)
         metrics.QUESTIONS.labels(**labels).set(self._questions.standing)
+
+
+def persistence(method: Rule | Detector, section: DetectorSettings) -> tuple[int, int, int | None]:
+    """Rows that raise, rows that clear, and rows that raise what is critical: as configured, else as the method is made for."""
+    method = method.inner if isinstance(method, ConditionedDetector) else method
+    made_for = (method.raise_rows, method.clear_rows) if isinstance(method, Persisting) else (RAISE_ROWS, CLEAR_ROWS)
+    return section.raise_rows or made_for[0], section.clear_rows or made_for[1], section.critical_raise_rows
 
 
 def covered(got: Judged, active: int) -> NDArray[np.bool_]:

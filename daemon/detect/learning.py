@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from collectors.frame import Frame, Layout, concatenate
 from collectors.wire import decode_layout, encode_layout
+from daemon import plugins
 from daemon.sections import LearningSettings
-from daemon.settings import Settings
+from daemon.settings import Settings, detector_settings
 from detectors import uncertainty
 from detectors.conditioned import ConditionedDetector
 from detectors.episodes import Episode
@@ -194,6 +195,12 @@ def _frame_of(state: dict[str, Any]) -> Frame:
 
 
 def share_of_budget(settings: Settings) -> float:
-    """False alarms a day that each statistical detector may cause: the budget is shared out evenly over all of them."""
-    watched = sum(len(source.detectors) for source in settings.source.values())
-    return settings.false_alarms_per_day / max(1, watched)
+    """False alarms a day that each detector that learns may cause: the budget is shared out evenly over all that are not silent."""
+    loud = sum(_may_alarm(settings, name) for source in settings.source.values() for name in source.detectors)
+    return settings.false_alarms_per_day / max(1, loud)
+
+
+def _may_alarm(settings: Settings, name: str) -> bool:
+    """Whether it learns, and says what it finds; a rule is broken or not, by no chance."""
+    section = detector_settings(settings, name)
+    return not section.shadow and hasattr(plugins.load("detectors", section.method or name), "fit")

@@ -29,6 +29,7 @@ class Questions:
     def __init__(self, detector: str) -> None:
         self._detector = detector
         self._asked: dict[str, _Asked] = {}
+        self._expected: dict[str, int] = {}  # unit and beginning of what lasts and was called normal before it has asked
 
     @property
     def standing(self) -> int:
@@ -54,14 +55,9 @@ class Questions:
         for question in questions:
             known = self._asked.pop(question.unit.key, None) if question.closed_ns is not None else None
             if known is not None and question.closed_ns is not None:
+                self._expected.pop(known.unit.key, None)
                 events.append(self._event(known, question.closed_ns, question.closed_ns))
         return events, others
-
-    def end(self, at_ns: int) -> list[Event]:
-        """Ends all that still ask."""
-        ended = [self._event(asked, at_ns, at_ns) for _, asked in sorted(self._asked.items())]
-        self._asked.clear()
-        return ended
 
     def unit_of(self, unit_key: str, since_ns: int) -> str | None:
         """Key of the unit that is asked about by the finding of a unit that began at a time."""
@@ -70,24 +66,40 @@ class Questions:
                 return key
         return None
 
+    def expect(self, unit_key: str, since_ns: int) -> None:
+        """What lasts was called normal before it has asked."""
+        self._expected[unit_key] = since_ns
+
+    def expected(self, event: Event) -> bool:
+        """Whether the finding that asks was called normal before."""
+        return event.cleared_ns is None and self._expected.get(event.unit.key) == event.since_ns
+
+    def forget(self, ended: Sequence[Episode]) -> None:
+        """Episodes that have ended will not ask."""
+        for episode in ended:
+            if episode.cleared_ns is not None and self._expected.get(episode.unit.key) == episode.since_ns:
+                del self._expected[episode.unit.key]
+
     def _event(self, asked: _Asked, last_ns: int, cleared_ns: int | None) -> Event:
         stayed = lasting((asked.asked_ns - asked.since_ns) / 1e9)
-        reason = f"it has stayed at this new level for {stayed}: is it the new normal?"
+        reason = f"it has stayed at this new level for {stayed}: is it the new normal? 'Not a problem' says yes"
         at_ns = asked.asked_ns if cleared_ns is None else cleared_ns
         times = asked.since_ns, asked.raised_ns, last_ns, cleared_ns
         return Event(at_ns, asked.unit, self._detector, *times, certainty=Certainty.UNSURE, reason=reason)
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
-        return {
+        asked = {
             key: [[a.unit.key, a.unit.name, a.unit.place, a.unit.condition, str(a.unit.severity)], a.since_ns, a.raised_ns, a.asked_ns]
             for key, a in self._asked.items()
         }
+        return {"asked": asked, "expected": dict(self._expected)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a `state`."""
         self._asked = {}
-        for key, (unit, since_ns, raised_ns, asked_ns) in state.items():
+        self._expected = {str(key): int(since_ns) for key, since_ns in state["expected"].items()}
+        for key, (unit, since_ns, raised_ns, asked_ns) in state["asked"].items():
             unit_key, name, place, condition, severity = unit
             self._asked[key] = _Asked(
                 Unit(unit_key, name, place, condition, Severity(severity)), int(since_ns), int(raised_ns), int(asked_ns)

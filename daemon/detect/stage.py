@@ -21,8 +21,9 @@ from collectors.frame import Frame, Layout
 from collectors.wire import Block, UnknownLayout, WireError, decode, decode_layout
 from daemon import messages, metrics
 from daemon.bus.bus import Bus, BusError, NotAssigned, Record, TopicPartition, read_existing
+from daemon.detect.answers import Answers
 from daemon.detect.watch import StreamWatch
-from daemon.messages import DeadLetter, Progress
+from daemon.messages import DeadLetter, FindingReport, Progress
 from daemon.settings import Settings
 from daemon.store.packing import pack, unpack
 from daemon.store.state import Fenced, Lease, StateStore
@@ -71,12 +72,14 @@ class DetectStage:
         self._watches: dict[int, dict[str, StreamWatch]] = defaultdict(dict)
         self._held: dict[int, deque[Held]] = defaultdict(deque)
         self._offsets: dict[int, int] = {}
+        self._answered: set[int] = set()  # partitions that have changed without a block
         self._leases: dict[int, Lease] = {}
         self._saved_s = time.monotonic()
         self._unsaved = 0
         self._lag, self._lag_due_s = 0, 0.0
         self._begun = False
-        self._reference = bus.subscribe(["layouts", "conditions"], None)
+        self._answers = Answers()
+        self._reference = bus.subscribe(["layouts", "conditions", "feedback"], None)
         self._frames = bus.subscribe(["frames"], "detect", on_assign=self._assigned, on_revoke=self._revoked)
 
     def step(self, timeout_s: float) -> int:
@@ -86,6 +89,7 @@ class DetectStage:
         for record in references:
             self._take_reference(record)
         self._take_conditions()
+        self._apply_answers()
         holding = any(self._held.values())
         records = self._frames.poll(0.0 if references or (holding and self._expected) else timeout_s)
         for record in records:
@@ -102,7 +106,7 @@ class DetectStage:
     def save(self) -> None:
         """Saves the state of all partitions with their offsets; findings must have reached the bus before."""
         self._saved_s = time.monotonic()
-        changed = [partition for partition in self._offsets if partition in self._leases]
+        changed = [partition for partition in self._leases if partition in self._offsets or partition in self._answered]
         if changed:
             self._bus.flush(30.0)
         for partition in changed:
@@ -126,12 +130,26 @@ class DetectStage:
         if record.topic == "conditions":
             self._early.append(Held(record, time.monotonic()))
             return
+        if record.topic == "feedback":
+            self._answers.take(record.value)
+            return
         try:
             layout = decode_layout(record.value)
         except WireError as error:
             self._refuse(record, error)
             return
         self._layouts[layout.digest] = layout
+
+    def _apply_answers(self) -> None:
+        """Tells the watches what people have said; also those that were restored from before it was said."""
+        if not self._answers.due:
+            return
+        for partition, watches in self._watches.items():
+            for stream, watch in watches.items():
+                if reports := watch.answer(self._answers.findings):
+                    self._tell(stream, watch, reports)
+                    self._answered.add(partition)
+        self._answers.due = False
 
     def _take_conditions(self) -> None:
         """In order, as far as their layouts are known: they come on a topic of their own and may be later."""
@@ -193,6 +211,9 @@ class DetectStage:
             log.error("block could not be judged stream=%s", stream, exc_info=True)
             metrics.STAGE_ERRORS.labels(stage=self.name).inc()
             raise WireError(f"could not be judged: {type(error).__name__}: {error}") from error
+        self._tell(stream, watch, reports)
+
+    def _tell(self, stream: str, watch: StreamWatch, reports: list[FindingReport]) -> None:
         if reports and not self._bus_outlives_us:
             self._unsaved = SAVE_EVERY_BLOCKS  # a new process could not read again what led to them
         for report in reports:
@@ -212,15 +233,17 @@ class DetectStage:
     def _save_partition(self, partition: int) -> None:
         state = pack({stream: watch.state() for stream, watch in self._watches[partition].items()})
         silent = [finding for watch in self._watches[partition].values() for finding in watch.take_silent()]
-        lease = self._leases[partition]
+        lease, offset = self._leases[partition], self._offsets.get(partition)
         try:
             with self._store.transaction(lease) as connection:
                 if silent:
                     from daemon.store.shadow import put_shadow_findings  # noqa: PLC0415 - an agent has nothing in shadow
 
                     put_shadow_findings(connection, silent)
-                self._store.save_state(connection, lease.name, state, {"frames": self._offsets[partition]}, time.time_ns())
-            self._frames.commit({TopicPartition("frames", partition): self._offsets[partition]})
+                self._store.save_state(connection, lease.name, state, {"frames": offset} if offset else {}, time.time_ns())
+            if offset:
+                self._frames.commit({TopicPartition("frames", partition): offset})
+            self._answered.discard(partition)
         except (Fenced, NotAssigned) as error:
             log.warning("partition lost partition=%d reason=%r", partition, str(error))
             self._drop(partition)
@@ -241,6 +264,7 @@ class DetectStage:
                 self._watches[tp.partition][stream] = watch
             if self._bus_outlives_us:  # else they are of another process's bus; what is read again is recognised
                 offsets[tp] = self._offsets[tp.partition] = saved.offsets["frames"]
+        self._answers.due = True
         restored = sum(len(self._watches[tp.partition]) for tp in partitions)
         log.info("detect assigned partitions=%s streams_restored=%d", sorted(tp.partition for tp in partitions), restored)
         return offsets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -78,6 +79,17 @@ class StreamWatch:
         self.progress_ns = max([self.progress_ns, block.complete_ns, *(report.at_ns for report in reports)])
         metrics.ACTIVE_FINDINGS.labels(source=self.source).set(self._book.active)
         return reports
+
+    def answer(self, findings: Collection[str]) -> list[FindingReport]:
+        """A person has called these findings, by their keys, no problem; what there is to say after that."""
+        told = []
+        judges = {judge.name: judge for judge in self._detectors}
+        for finding in self._book.lasting(findings):
+            judge = judges.get(finding.detectors[0])
+            events = judge.answer(finding.unit.key, finding.since_ns, max(self.progress_ns, finding.last_ns)) if judge is not None else []
+            told += [self._report(event.at_ns, self._book.take(event)) for event in events]
+        self.progress_ns = max([self.progress_ns, *(report.at_ns for report in told)])
+        return told
 
     def state(self) -> dict[str, Any]:
         """All that the watch has learned and is in the middle of."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from daemon.messages import DeadLetter, FindingReport, Message, Progress, StageStatus
+from daemon.messages import Answer, DeadLetter, FindingReport, Message, Progress, StageStatus
 from daemon.records import Incident, IncidentState, Label, LabelKind, Plan, PlanState, TimelineEntry
 from detectors.finding import Certainty, Contribution, Evidence, Finding, Severity, Unit
 
@@ -64,6 +64,7 @@ STATUSES = st.builds(StageStatus, TEXT, TEXT, NS, st.dictionaries(TEXT, TEXT | s
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(FindingReport, TEXT, NS, FINDINGS, TEXT, TEXT),
     st.builds(Progress, TEXT, NS),
+    st.builds(Answer, TEXT, TEXTS, TEXT, NS),
     INCIDENTS,
     LABELS,
     DEAD_LETTERS,
