@@ -52,5 +52,8 @@ SPOOL_CONNECTED = Gauge("shiftwatch_spool_connected", "1 while the broker takes 
 HISTORY_ROWS = Counter("shiftwatch_history_rows", "Rows written to the history")
 HISTORY_LOST_ROWS = Counter("shiftwatch_history_lost_rows", "Rows that could not be written to the history")
 MODEL_VERSION = Gauge("shiftwatch_model_version", "Version of the model in use, 0 for one learned while watching", ["source", "detector"])
+MODEL_REFUSED = Gauge(
+    "shiftwatch_model_refused", "1 while the version that should judge or run in shadow cannot be used", ["source", "detector"]
+)
 TRAININGS = Counter("shiftwatch_trainings", "Trainings of a model by schedule", ["outcome"])
 BUILD = Gauge("shiftwatch_build_info", "1", ["version"])

@@ -20,8 +20,8 @@ from daemon import logs, plugins
 from daemon.sections import ConfigurationError, DetectorSettings
 from daemon.settings import Settings, detector_settings, validate
 from daemon.store.state import StoreError
-from daemon.train.outcome import Outcome, Request
-from daemon.train.process import NICENESS
+from daemon.train.outcome import NothingToTrain, Outcome, Request
+from daemon.training_labels import with_labels
 from daemon.training_rows import Rows, TrainingRows
 from detectors.conditioned import AsOf, conditioned, nothing_known
 from detectors.finding import Detector
@@ -34,6 +34,8 @@ from detectors.training import Figures, Labelled, Trained, TrainingError, Verdic
 log = logging.getLogger(__name__)
 
 LABELLED_ROWS_LEAST = 10
+UNSEEN_ROWS_LEAST = 500
+"""Rows held back that a model to compare with has not learned from; with fewer, all are taken, and that is said."""
 HOUR_NS = 3_600_000_000_000
 
 
@@ -46,7 +48,7 @@ def trainable(settings: Settings, request: Request) -> list[tuple[str, str]]:
         raise ConfigurationError(f"no source {request.source!r}; there are {', '.join(settings.source) or 'none'}")
     if not found:
         asked = "/".join(part for part in (request.source, request.detector) if part)
-        raise ConfigurationError(f"nothing to train{f' in {asked}' if asked else ''}: no source is judged by a detector that learns")
+        raise NothingToTrain(f"nothing to train{f' in {asked}' if asked else ''}: no source is judged by a detector that learns")
     return found
 
 
@@ -62,10 +64,23 @@ def train_all(settings: Settings, request: Request) -> Iterator[Outcome]:
             yield from (Outcome(source, name, "failed", str(error)) for name in names)
             continue
         if not streams:
-            yield from (Outcome(source, name, "failed", _no_rows(settings)) for name in names)
+            yield from (Outcome(source, name, "failed", _no_rows(settings, source)) for name in names)
         for rows in streams:
             for name in names:
-                yield train_one(settings, name, rows)
+                yield _tried(settings, name, rows)
+
+
+def _tried(settings: Settings, detector: str, rows: Rows) -> Outcome:
+    """One that cannot be trained does not keep the others from it."""
+    stream = rows.frame.layout.stream
+    try:
+        return train_one(settings, detector, rows)
+    except (ModelError, OSError) as error:
+        return Outcome(stream, detector, "failed", " ".join(str(error).split()), rows=int(rows.normal.sum()))
+    except Exception as error:
+        log.exception("training failed model=%s/%s", stream, detector)
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return Outcome(stream, detector, "failed", why, rows=int(rows.normal.sum()))
 
 
 def train_one(settings: Settings, detector: str, rows: Rows) -> Outcome:
@@ -76,12 +91,12 @@ def train_one(settings: Settings, detector: str, rows: Rows) -> Outcome:
     try:
         trained = train(build(), sample, settings.learning.hold_out_ratio)
     except TrainingError as error:
-        return Outcome(stream, detector, "failed", str(error), rows=len(sample))
+        return Outcome(stream, detector, "failed", f"{error}{_left_out(rows)}", rows=len(sample))
     state = trained.detector.state()
     labelled = _labelled(rows, int(trained.held_back.time_ns[0]))
     measured = figures(build, state, trained.held_back, labelled)
     store, name = ModelStore(settings.models.path, settings.models.keep), ModelName(stream, detector)
-    verdict, before = _compared(store, name, build, settings, trained, measured, labelled)
+    verdict, before = _compared(store, name, build, settings, rows, trained, measured)
     manifest = _manifest(settings, name, rows, trained, measured, verdict)
     scores, time_ns = trained.kept_scores()
     manifest = store.put(Model(manifest, state, scores, time_ns))
@@ -120,24 +135,51 @@ def _compared(
     name: ModelName,
     build: Callable[[], Detector],
     settings: Settings,
+    rows: Rows,
     trained: Trained,
     measured: Figures,
-    labelled: Labelled | None,
 ) -> tuple[Verdict, Figures | None]:
-    """The verdict on a new model, and what the one in use is worth on the same rows."""
+    """The verdict on a new model, and what the one in use is worth on the same rows.
+
+    Where a version is in shadow, a new one must be better than that, too: else one a day would keep each from ever coming into use.
+    Raises ModelError where it cannot be read which version is in use.
+    """
+    ledger = store.ledger(name)
     section = detector_settings(settings, name.detector)
-    try:
-        current = store.ledger(name).current
-        if not current:
-            return Verdict(True, "the first model"), None
-        manifest = store.manifest(name, current)
-        refusal = manifest.refusal_for(section.method or name.detector, section.options)
-        if refusal:
-            return Verdict(True, f"version {current} could not be used: {refusal}"), None
-        old = figures(build, store.load(name, current).state, trained.held_back, labelled)
-    except (ModelError, ValueError) as error:
-        return Verdict(True, f"the model before could not be used: {error}"), None
-    return judge(measured, old), old
+
+    def against(version: int) -> tuple[Verdict, Figures | None]:
+        try:
+            manifest = store.manifest(name, version)
+            refusal = manifest.refusal_for(section.method or name.detector, section.options)
+            if refusal:
+                return Verdict(True, f"version {version} could not be used: {refusal}"), None
+            return _on_the_same_rows(build, store.load(name, version), rows, trained, measured)
+        except (ModelError, ValueError, KeyError, TypeError) as error:
+            return Verdict(True, f"version {version} could not be used: {error}"), None
+
+    first = Verdict(True, "no model was in use" if ledger.log else "the first model")
+    verdict, before = against(ledger.current) if ledger.current else (first, None)
+    if verdict.wins and ledger.shadow:
+        beside, _ = against(ledger.shadow)
+        if not beside.wins:
+            return Verdict(False, f"version {ledger.shadow}, which is in shadow, is at least as good: {beside.why}"), before
+    return verdict, before
+
+
+def _on_the_same_rows(
+    build: Callable[[], Detector], old: Model, rows: Rows, trained: Trained, measured: Figures
+) -> tuple[Verdict, Figures | None]:
+    """Compares on rows held back that neither has learned from; where there are too few of these, on all, and says so."""
+    held = trained.held_back
+    learned = (held.time_ns >= old.manifest.trained_from_ns) & (held.time_ns < old.time_ns[0])
+    unseen = held.rows(held.time_ns >= old.time_ns[0])
+    if learned.any() and len(unseen) >= UNSEEN_ROWS_LEAST:
+        held, learned = unseen, learned[:0]
+        measured = figures(build, trained.detector.state(), held, _labelled(rows, int(held.time_ns[0])))
+    before = figures(build, old.state, held, _labelled(rows, int(held.time_ns[0])))
+    verdict = judge(measured, before)
+    said = f"; version {old.manifest.version} had learned from {int(learned.sum())} of these rows" if learned.any() else ""
+    return Verdict(verdict.wins, verdict.why + said), before
 
 
 def _decide(settings: Settings, store: ModelStore, manifest: Manifest, verdict: Verdict) -> str:
@@ -209,22 +251,36 @@ def _labelled(rows: Rows, from_ns: int) -> Labelled | None:
     return Labelled(rows.frame.rows(kept), real) if real.sum() >= LABELLED_ROWS_LEAST and (~real).sum() >= LABELLED_ROWS_LEAST else None
 
 
-def _no_rows(settings: Settings) -> str:
+def _left_out(rows: Rows) -> str:
+    """How many rows were not used and why, in words; empty where all were."""
+    muted = int(rows.muted.sum())
+    covered = int((~rows.normal & ~rows.muted).sum())
+    words = [f"{count} {why}" for count, why in ((covered, "in incidents"), (muted, "muted")) if count]
+    return f" (left out: {', '.join(words)})" if words else ""
+
+
+def _no_rows(settings: Settings, source: str) -> str:
+    if plugins.load("collectors", settings.source[source].collector).finite:
+        return "no rows in this interval"
     if settings.history.path is None:
         return "no rows: set history.path, or use a recorded source"
+    if not settings.history.path.is_dir():
+        return f"there is no history in {settings.history.path} yet: a daemon that runs with history.path writes it"
     return f"no rows in the history {settings.history.path} in this interval"
 
 
 def main() -> None:
     """The process; see the top."""
-    os.nice(NICENESS)
     asked = json.load(sys.stdin)
+    said = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no outcome
     try:
         settings = validate(asked["settings"])
         logs.set_up(settings.log)
-        for outcome in train_all(settings, Request(**asked["request"])):
-            sys.stdout.write(json.dumps(outcome.as_json(), ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+        request = Request(**asked["request"])
+        for outcome in with_labels(settings, request, train_all(settings, request)):
+            said.write(json.dumps(outcome.as_json(), ensure_ascii=False) + "\n")
+            said.flush()
     except (ConfigurationError, StoreError, plugins.PluginError, OSError) as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         sys.exit(1)

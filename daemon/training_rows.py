@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,10 @@ from daemon.store.store import Store
 Flags = NDArray[np.bool_]
 
 INCIDENTS_MOST = 100_000
+MAX_READ_BYTES = 250_000_000
+"""Values that are read of a stream, the newest; training takes a few times as much memory."""
+CONDITIONS_BEFORE_NS = 7 * 86_400_000_000_000
+"""Conditions are read from so much earlier on: what held when the interval began was said before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +46,7 @@ class Rows:
     muted: Flags
     conditions: ConditionHistory
 
-    @property
+    @cached_property
     def sample(self) -> Frame:
         """The rows to learn from."""
         return self.frame.rows(self.normal)
@@ -82,14 +87,19 @@ class TrainingRows:
         if path is not None:
             history = History(path, topic)
             for stream in history.streams():
-                frames = history.read(stream, self._from_ns, self._to_ns) if stream.split("#")[0] == source else ()
+                if stream.split("#")[0] != source:
+                    continue
+                frames = history.read(stream, self._since_ns(topic), self._to_ns, MAX_READ_BYTES)
                 if frames:
                     found = True
                     yield frames
         if not found and plugins.load("collectors", self._settings.source[source].collector).finite:
-            yield from self._recorded(source).values()
+            yield from self._recorded(source, self._since_ns(topic)).values()
 
-    def _recorded(self, source: str) -> dict[str, list[Frame]]:
+    def _since_ns(self, topic: str) -> int | None:
+        return self._from_ns - CONDITIONS_BEFORE_NS if self._from_ns is not None and topic == "conditions" else self._from_ns
+
+    def _recorded(self, source: str, from_ns: int | None) -> dict[str, list[Frame]]:
         """What a finite source holds, by stream, as it would be published."""
         clock = SystemClock()
         bus = MemoryBus()  # nobody reads it: what is rejected is said in the log
@@ -99,7 +109,7 @@ class TrainingRows:
         try:
             for frame in opened.frames():
                 for part in splitter.split(frame):
-                    kept = part.rows(self._between(part.time_ns))
+                    kept = part.rows(self._between(part.time_ns, from_ns))
                     if len(kept):
                         found.setdefault(part.layout.stream, []).append(kept)
         finally:
@@ -107,10 +117,10 @@ class TrainingRows:
             bus.close()
         return found
 
-    def _between(self, time_ns: NDArray[np.int64]) -> Flags:
+    def _between(self, time_ns: NDArray[np.int64], from_ns: int | None) -> Flags:
         kept = np.ones(len(time_ns), dtype=bool)
-        if self._from_ns is not None:
-            kept &= time_ns >= self._from_ns
+        if from_ns is not None:
+            kept &= time_ns >= from_ns
         if self._to_ns is not None:
             kept &= time_ns < self._to_ns
         return kept

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from collectors.collector import Options
-from collectors.frame import Frame, Layout
-from detectors.figure import SeriesFigure
-from detectors.finding import Contribution, Evidence, Scores
-from detectors.gauge_groups import GaugeGroups, judged
-from detectors.picturing import BAND_SPREADS, Moment, line, top
+from collectors.frame import Frame
+from detectors.finding import Evidence
+from detectors.picturing import BAND_SPREADS
 from detectors.ranking import mean_of_highest, shares
+from detectors.row_models import RowModelDetector
 from detectors.scaling import spread_of
 from detectors.selection import SelectionOptions
 from detectors.wording import amount, listed
@@ -33,13 +32,14 @@ torch.set_num_threads(1)  # more threads make such small networks slower, and ev
 
 Array = NDArray[np.float64]
 
-Z_MOST = 10.0
-"""Inputs are cut off here: one wild reading must not throw off the reconstruction of all others."""
 RESIDUAL_LEAST = 0.05
 """Residuals are not taken to be usually smaller than this, in spreads of the channel."""
 BATCH_ROWS = 128
 STEPS_MOST = 8000
 """Steps of training, whatever the length of the history: a long one needs fewer passes."""
+HIDDEN_MOST, UPDATES_MOST = 256, 4e8
+"""Numbers of a layer between the readings and the waist; and changes of single weights in all of the training, so that a network of
+thousands of channels trains for a minute and not for an hour."""
 RANKED_MOST = 10
 
 
@@ -55,7 +55,7 @@ class AutoencoderOptions(SelectionOptions):
     epochs: int = Field(default=150, ge=1)
     """Passes through the history at most; a long history gets fewer."""
     learning_rate: float = Field(default=0.01, gt=0)
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +97,12 @@ class Network:
         return cls(np.asarray(state["components"], dtype=np.float32), weights, biases, np.asarray(state["residual_spread"]))
 
 
-class AutoencoderDetector:
+class AutoencoderDetector(RowModelDetector[Network]):
     """An autoencoder for each group of gauges, trained with torch on one thread and evaluated with NumPy.
 
-    Cost: seconds to train on a thousand rows; O(rows x channels x width) to score. A row is judged where half of the channels
-    have a reading; for those that have none, the usual value is put in and their residual does not count.
+    Cost: seconds to train on a thousand rows, a minute for thousands of channels; O(rows x channels x width) to score. A row is
+    judged where half of the channels have a reading; for those that have none, the usual value is put in and their residual does
+    not count.
 
     Example::
 
@@ -113,94 +114,56 @@ class AutoencoderDetector:
 
     options_model: ClassVar[type[Options]] = AutoencoderOptions
     rows_needed: ClassVar[int] = 200
+    version: ClassVar[int] = 2
+    limit: ClassVar[float] = 10.0
+    """One wild reading must not throw off the reconstruction of all others."""
 
     def __init__(self, name: str, options: AutoencoderOptions) -> None:
-        self.name = name
+        super().__init__(name, options, options.group_depth)
         self._options = options
-        self._groups = GaugeGroups(options, options.group_depth)
-        self._networks: list[Network] = []
 
-    def applies(self, layout: Layout) -> bool:
-        """Whether there are at least two gauges."""
-        return self._groups.applies(layout)
-
-    def fit(self, history: Frame) -> Self:
-        """Trains the networks; the same history and seed give the same network."""
-        self._groups.learn(history)
-        views = self._groups.views.of(history.layout)
-        self._networks = [self._train(*self._groups.matrix(history, view, Z_MOST)) for view in views]
-        return self
-
-    def score(self, frame: Frame) -> Scores:
-        """Mean of the highest residuals of each group, in parts of the usual ones."""
-        views = self._groups.views.of(frame.layout)
-        values = np.full((len(frame), len(views)), np.nan)
-        for i, view in enumerate(views):
-            z, there = self._groups.matrix(frame, view, Z_MOST)
-            highest = mean_of_highest(self._networks[view.number].residuals(z, there), self._options.top)
-            values[:, i] = np.where(judged(there), highest, np.nan)
-        return Scores(self._groups.units(frame.layout), values)
+    def scores(self, model: Network, z: Array, there: NDArray[np.bool_]) -> Array:
+        """Mean of the highest residuals, in parts of the usual ones."""
+        return mean_of_highest(model.residuals(z, there), self._options.top)
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """Channels by their residual, with what the network expects of them."""
-        view = self._groups.views.of(frame.layout)[unit]
-        network = self._networks[view.number]
-        z, there = self._groups.matrix(frame.rows(slice(row, row + 1)), view, Z_MOST)
+        view = self.groups.views.of(frame.layout)[unit]
+        network = self.models[view.number]
+        z, there = self.groups.matrix(frame.rows(slice(row, row + 1)), view, self.limit)
         residual = np.nan_to_num(network.residuals(z, there)[0])[view.present]
-        expected, share = network.reconstruct(z)[0], shares(residual, self._options.top)
-        ranked = []
-        for i in np.argsort(-residual, kind="stable")[:RANKED_MOST]:
-            channel, feature = view.channels[i], int(view.present[i])
-            usual = self._groups.reading(view, feature, float(expected[feature]))
-            value = float(frame.values[row, view.columns[i]])
-            ranked.append(Contribution(view.names[i], channel.place, value, usual, float(share[i]), channel.unit))
+        expected, share = network.reconstruct(z)[0][view.present], shares(residual, self._options.top)
+        order = np.argsort(-residual, kind="stable")[:RANKED_MOST]
+        ranked = tuple(self.contribution(frame, view, row, int(i), float(expected[i]), float(share[i])) for i in order)
         first = ranked[0]
         others = [c.name for c in ranked[1:] if c.share > 0.1]
         summary = f"{first.name} is {amount(first.observed, first.unit)}, {amount(first.expected, first.unit)} would fit the others"
-        return Evidence(f"{summary}; also {listed(others)}" if others else summary, tuple(ranked))
+        return Evidence(f"{summary}; also {listed(others)}" if others else summary, ranked)
 
-    def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
-        """The channels with the highest residuals, each in the band about what the others let expect of it at that time."""
-        view = self._groups.views.of(recent.layout)[unit]
-        network, moment = self._networks[view.number], Moment.of(recent, row)
-        z, _ = self._groups.matrix(recent, view, Z_MOST)
-        expected, place = network.reconstruct(z[moment.rows]), {name: i for i, name in enumerate(view.names)}
-        lines = []
-        for contribution in top(self.explain(recent, row, unit).ranked):
-            i = place[contribution.name]
-            feature = int(view.present[i])
-            values = moment.readings(view.columns[i : i + 1])[:, 0]
-            zero, spread = (self._groups.reading(view, feature, z_value) for z_value in (0.0, 1.0))
-            centre = zero + expected[:, feature] * (spread - zero)
-            half_width = BAND_SPREADS * float(network.residual_spread[feature]) * (spread - zero)
-            lines.append(line(contribution.name, contribution.unit, values, centre, half_width, contribution.share))
-        return moment.series(f"Channels of {view.group.name} that do not fit the others", lines)
+    def title(self, group: str) -> str:
+        """What a picture of a group shows."""
+        return f"Channels of {group} that do not fit the others"
 
-    def state(self) -> dict[str, Any]:
-        """Groups and networks."""
-        return {"version": 1, "groups": self._groups.state(), "networks": [network.state() for network in self._networks]}
+    def band(self, model: Network, z: Array, feature: int) -> tuple[Array, float]:
+        """About what the others let expect at that time."""
+        return model.reconstruct(z)[:, feature], BAND_SPREADS * float(model.residual_spread[feature])
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
-        self._groups.restore(state["groups"])
-        self._networks = [Network.of(network) for network in state["networks"]]
+    def model_of(self, state: Mapping[str, Any]) -> Network:
+        """A network from its `state`."""
+        return Network.of(state)
 
-    def _train(self, z: Array, there: NDArray[np.bool_]) -> Network:
-        rows = judged(there)
-        z, there = z[rows], there[rows]
-        options = self._options
-        width = z.shape[1]
+    def learn(self, z: Array, there: NDArray[np.bool_]) -> Network:
+        """Trains a network."""
+        options, width = self._options, z.shape[1]
         bottleneck = min(options.bottleneck or max(2, round(width**0.5)), width - 1)
-        _, _, directions = np.linalg.svd(z, full_matrices=False)
-        components = directions[:bottleneck].T.astype(np.float32)
+        _, directions = np.linalg.eigh(z.T @ z)
+        components = directions[:, ::-1][:, :bottleneck].astype(np.float32)
         inputs = torch.tensor(z, dtype=torch.float32)
         rest = inputs - inputs @ torch.tensor(components) @ torch.tensor(components.T)
-        sizes = (width, (width + bottleneck) // 2 + 1, bottleneck, (width + bottleneck) // 2 + 1, width)
+        hidden = min((width + bottleneck) // 2 + 1, HIDDEN_MOST)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            layers = _trained(inputs, rest, sizes, options.epochs, options.learning_rate)
+            layers = _trained(inputs, rest, (width, hidden, bottleneck, hidden, width), options.epochs, options.learning_rate)
         weights = tuple(layer.weight.detach().numpy().T.copy() for layer in layers)
         biases = tuple(layer.bias.detach().numpy().copy() for layer in layers)
         residuals = Network(components, weights, biases, np.ones(width)).residuals(z, there)
@@ -213,7 +176,9 @@ def _trained(inputs: torch.Tensor, targets: torch.Tensor, sizes: tuple[int, ...]
     parts: list[torch.nn.Module] = [module for layer in layers for module in (layer, torch.nn.Tanh())]
     network = torch.nn.Sequential(*parts[:-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    epochs = max(1, min(epochs, STEPS_MOST * BATCH_ROWS // len(inputs)))
+    weights = sum(a * b for a, b in pairwise(sizes))
+    steps_most = min(STEPS_MOST, UPDATES_MOST / weights)
+    epochs = max(1, min(epochs, int(steps_most * BATCH_ROWS / len(inputs))))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
         for batch in torch.split(torch.randperm(len(inputs)), BATCH_ROWS):

@@ -36,6 +36,10 @@ class Carried:
             return self._after
         return self._before if first_ns == self._first_ns else self._initial
 
+    def latest(self) -> Arrays:
+        """The arrays as they are after the block scored last; they must not be changed."""
+        return self._after
+
     def latest_in(self, frame: Frame) -> tuple[int, Arrays]:
         """First row of a frame that belongs to the block scored last (its length where none does), and the arrays before that block.
 

@@ -75,10 +75,18 @@ class Earned:
 _PARTS = ("weights", "references", "separation", "hour")
 
 
-def earn(members: Mapping[str, Detector], held_back: Frame, names: Sequence[str]) -> dict[str, Earned]:
-    """Weights by key of the group. members: fitted on the rows before those held back; names: all that were asked for."""
+def earn(
+    members: Mapping[str, Detector], held_back: Frame, names: Sequence[str], groups: Sequence[NDArray[np.int64]] | None = None
+) -> dict[str, Earned]:
+    """Weights by key of the group.
+
+    members: fitted on the rows before those held back; names: all that were asked for; groups: frame columns of the gauges of each
+    group, which faults are put into (channels that no member looks at would only blur what each of them sees). Without them all
+    gauges are one.
+    """
     clean = {name: _by_group(member, held_back) for name, member in members.items()}
-    told = {name: _separation(member, held_back.rows(slice(-ROWS_MOST, None))) for name, member in members.items()}
+    newest = held_back.rows(slice(-ROWS_MOST, None))
+    told = {name: _separation(member, newest, groups) for name, member in members.items()}
     found: dict[str, Earned] = {}
     for key in dict.fromkeys(key for scores in clean.values() for key in scores):
         usable = {name: scores[key] for name, scores in clean.items() if np.isfinite(scores.get(key, np.array([]))).any()}
@@ -131,14 +139,15 @@ def _by_group(member: Detector, frame: Frame) -> dict[str, Array]:
     return {unit.key: scores.values[:, i] for i, unit in enumerate(scores.units) if unit.condition == CONDITION}
 
 
-def _separation(member: Detector, rows: Frame) -> dict[str, float]:
-    """How well rows with faults are told from those without, as a mean over the kinds of faults; by group."""
+def _separation(member: Detector, rows: Frame, groups: Sequence[NDArray[np.int64]] | None) -> dict[str, float]:
+    """How well rows with faults are told from those without, as a mean over the kinds of faults; by group. Equal scores count half."""
     clean = {key: np.sort(values[np.isfinite(values)]) for key, values in _by_group(member, rows).items()}
     areas: dict[str, list[float]] = {key: [] for key, values in clean.items() if len(values)}
-    for fault in injected(rows):
+    for fault in injected(rows, groups=groups):
         found = _by_group(member, fault.frame)
         for key, area in areas.items():
             faulty = found[key][fault.faulty]
-            below = np.searchsorted(clean[key], faulty[np.isfinite(faulty)]) / len(clean[key])
+            faulty = faulty[np.isfinite(faulty)]
+            below = (np.searchsorted(clean[key], faulty) + np.searchsorted(clean[key], faulty, side="right")) / (2 * len(clean[key]))
             area.append(float(below.mean()) if len(below) else 0.5)
     return {key: max(0.0, 2.0 * float(np.mean(area)) - 1.0) if area else 0.0 for key, area in areas.items()}

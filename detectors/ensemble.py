@@ -20,25 +20,28 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from collectors.collector import Options
-from collectors.frame import Frame, Layout
+from collectors.frame import Frame, Kind, Layout
 from detectors.blocks import Latest
 from detectors.earned_weights import SCORE_LEAST, Earned, earn
 from detectors.figure import SeriesFigure
 from detectors.finding import Contribution, Detector, Evidence, Scores, Uncertainty, Unit
 from detectors.gauge_groups import CONDITION
 from detectors.member_detectors import MEMBERS, Member, build
-from detectors.root_cause import RootCause
-from detectors.selection import PerLayout, SelectionOptions
-from detectors.wording import amount, listed
+from detectors.root_cause import ROWS_KEPT, RootCause
+from detectors.selection import PerLayout, SelectionOptions, group_by_place, select_channels
+from detectors.wording import amount, listed, times
 
 Array = NDArray[np.float64]
 
 HOLD_OUT = 0.3
 """Part of the history, its end, that members are weighed on."""
 
-EXPLAINED_ROWS = 5
+EXPLAINED_ROWS = ROWS_KEPT + 1
 """Rows up to the one that is explained over which channels are compared."""
 RANKED_MOST, ALSO_SHARE = 10, 0.15
+VERSION = 2
+EXPONENT_MOST = 9.0
+"""Of what is told of a score."""
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +80,7 @@ class EnsembleDetector:
     rows_needed: ClassVar[int] = 300
     raise_rows: ClassVar[int] = 1
     clear_rows: ClassVar[int] = 20
+    quiet_hours: ClassVar[float] = 1.0
 
     def __init__(self, name: str, options: EnsembleOptions) -> None:
         self.name = name
@@ -100,12 +104,12 @@ class EnsembleDetector:
 
     def fit(self, history: Frame) -> Self:
         """Weighs the members on the end of the history, then lets those that count learn all of it."""
-        held = int(len(history) * HOLD_OUT)
+        split = self._split(history)
         tried: dict[str, Detector] = {name: self._build(name) for name in self._options.members}
         tried = {name: member for name, member in tried.items() if member.applies(history.layout)}
-        earlier, later = history.rows(slice(0, len(history) - held)), history.rows(slice(len(history) - held, None))
+        earlier, later = history.rows(slice(0, split)), history.rows(slice(split, None))
         able: dict[str, Detector] = {name: member.fit(earlier) for name, member in tried.items() if len(earlier) >= member.rows_needed}
-        self._earned = earn(able, later, tuple(self._options.members))
+        self._earned = earn(able, later, tuple(self._options.members), self._groups_of(history.layout))
         counted = {name for earned in self._earned.values() for name, weight in earned.weights.items() if weight > 0}
         self._members = {name: self._build(name).fit(history) for name in able if name in counted}
         for key, earned in self._earned.items():
@@ -118,21 +122,21 @@ class EnsembleDetector:
     def score(self, frame: Frame) -> Scores:
         """Weighted mean of the logarithms of the members' scores, 0 at one row in a hundred of those held back."""
         units = self._units.of(frame.layout)
+        self._cause.follow(frame)
         if not len(frame) or not units:
             return Scores(units, np.full((len(frame), len(units)), np.nan))
-        self._cause.follow(frame)
         return Scores(units, self._judge(frame).combined)
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """The channels that left their recent level most in the last rows, with what the members say."""
         judged = self._latest.of(frame) or self._judge(frame)
-        ranked = self.attribute(frame, max(0, row - EXPLAINED_ROWS + 1), row, unit)[:RANKED_MOST]
-        first = ranked[0]
-        others = [c.name for c in ranked[1:] if c.share > ALSO_SHARE]
+        ranked = self.attribute(frame, row - EXPLAINED_ROWS + 1, row, unit)[:RANKED_MOST]
+        if not ranked or np.isnan(ranked[0].observed):
+            return Evidence("no channel has had a reading in the last rows", ranked)
+        first, others = ranked[0], [c.name for c in ranked[1:] if c.share > ALSO_SHARE]
         said = f"{first.name} went to {amount(first.observed, first.unit)} from about {amount(first.expected, first.unit)}"
         said += f"; also {listed(others)}" if others else ""
-        votes = [f"{other} {np.exp(np.clip(values[row, unit], -9.0, 9.0)):.1f}" for other, values in judged.by_member.items()]
-        return Evidence(f"{said} (scores over those of one normal row in a hundred: {', '.join(votes)})", ranked)
+        return Evidence(f"{said} ({votes({name: float(values[row, unit]) for name, values in judged.by_member.items()})})", ranked)
 
     def attribute(self, frame: Frame, first: int, last: int, unit: int) -> tuple[Contribution, ...]:
         """All channels of the group, the likeliest cause first: those that left their own recent level most."""
@@ -146,16 +150,16 @@ class EnsembleDetector:
         return Uncertainty(float(values.std()) if len(values) > 1 else float("nan"), float("nan"), float("nan"), float("nan"))
 
     def picture(self, recent: Frame, row: int, unit: int) -> SeriesFigure | None:
-        """The picture of the member that explains."""
-        name, at = self._speaker(recent, self._units.of(recent.layout)[unit].key)
-        pictured = getattr(self._members[name], "picture", None)
-        return None if pictured is None else pictured(recent, row, at)
+        """The channels that the evidence names, each about its own recent level."""
+        judged = self._units.of(recent.layout)[unit]
+        moment, lines = self._cause.picture(recent, row, judged.key)
+        return moment.series(f"Channels of {judged.name} that left their recent level", lines) if lines else None
 
     def state(self) -> dict[str, Any]:
         """The weights and the state of each member that counts."""
         members = {name: member.state() for name, member in self._members.items()}
         return {
-            "version": 1,
+            "version": VERSION,
             "members": members,
             "cause": self._cause.state(),
             "earned": {key: earned.state() for key, earned in self._earned.items()},
@@ -163,12 +167,12 @@ class EnsembleDetector:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
-        self._members = {}
-        for name, member in state["members"].items():
-            self._members[name] = self._build(name)
-            self._members[name].restore(member)
+        if state.get("version") != VERSION:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version {VERSION}")
+        members = {name: self._build(name) for name in state["members"]}
+        for name, member in members.items():
+            member.restore(state["members"][name])
+        self._members = members  # only now: where a member refuses its state, the detector stays as it was
         self._earned = {key: Earned.of(earned) for key, earned in state["earned"].items()}
         self._cause.restore(state["cause"])
         self._units.forget()
@@ -177,6 +181,18 @@ class EnsembleDetector:
     def _build(self, name: str) -> Detector:
         options = self._options
         return build(name, {"include": options.include, "exclude": options.exclude, "group_depth": options.group_depth})
+
+    def _split(self, history: Frame) -> int:
+        """First row of those held back: of the rows that have a reading, HOLD_OUT come after. A source may have been off at the end."""
+        columns = select_channels(history.layout, self._options, Kind.GAUGE).columns
+        rows = np.flatnonzero(np.isfinite(history.readings(columns)).any(axis=1))
+        held = int(len(rows) * HOLD_OUT)
+        return int(rows[-held]) if held else len(history)
+
+    def _groups_of(self, layout: Layout) -> list[NDArray[np.int64]]:
+        """Frame columns of the gauges of each group."""
+        gauges = select_channels(layout, self._options, Kind.GAUGE)
+        return [gauges.columns[group.members] for group in group_by_place(layout, gauges.channels, self._options.group_depth)]
 
     def _bind(self, layout: Layout) -> tuple[Unit, ...]:
         """Groups that were weighed and that some member still judges."""
@@ -205,11 +221,20 @@ class EnsembleDetector:
         combined = np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
         return self._latest.keep(frame, Judged(by_member, combined))
 
-    def _speaker(self, frame: Frame, key: str) -> tuple[str, int]:
-        """The member that explains a unit, the first of those that count, and the unit's place among its units."""
-        earned = self._earned[key]
-        for name in sorted(self._members, key=lambda n: list(MEMBERS).index(n)):
-            keys = [unit.key for unit in self._members[name].score(frame.rows(slice(0, 0))).units]
-            if earned.weights[name] > 0 and key in keys:
-                return name, keys.index(key)
-        raise LookupError(f"detector {self.name}: no member judges {key}")
+
+def votes(by_member: Mapping[str, float]) -> str:
+    """How many models see it and how well, in words.
+
+    by_member: natural logarithm of the score over that of one normal row in a hundred, which is where a model begins to see
+    something; NaN where it could not judge the row.
+    """
+    known = {name: value for name, value in by_member.items() if not np.isnan(value)}
+    if not known:
+        return "no model could judge this row"
+    seeing = sum(value > 0 for value in known.values())
+    models = f"{seeing} of {len(known)} models see{'s' if seeing == 1 else ''} it" if seeing else "no model sees it alone"
+    models = "the only model that can judge it sees it" if seeing == len(known) == 1 else models
+    ranked = sorted(known.items(), key=lambda one: -one[1])
+    said = [f"{name} at {times(float(np.exp(np.clip(value, -EXPONENT_MOST, EXPONENT_MOST))))}" for name, value in ranked]
+    said[0] += " times the score of one normal row in a hundred"
+    return f"{models}: {', '.join(said)}"

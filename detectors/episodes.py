@@ -135,6 +135,12 @@ class Episodes:
             del self._runs[unit.key]
         return found
 
+    def renew(self, key: str, raised_ns: int) -> None:
+        """The episode of a raised unit counts as begun and raised at a later time: what was before was another one."""
+        run = self._runs[key]
+        if run.raised_ns != raised_ns:
+            run.since_ns = run.raised_ns = raised_ns
+
     def interrupt(self, at_ns: int, keys: Collection[str] | None = None) -> list[Episode]:
         """Ends all episodes, or those of some units, at a time: the rows before it say nothing about those after.
 

@@ -12,6 +12,8 @@ Array = NDArray[np.float64]
 
 CASES_LEAST = 20
 """On either side, or nothing is said."""
+DISTANCE_LEAST = 0.2
+"""A smaller distance changes little, however many cases prove it."""
 PERMUTATIONS = 500
 LEVEL = 0.01
 """Chance of a false report for each look."""
@@ -33,7 +35,7 @@ class Shift:
 
 
 def shifted(before: Array, recent: Array, features: Sequence[str], seed: int = 0) -> Shift | None:
-    """The shift between two samples of shapes (n, features) and (m, features), None where chance explains the difference.
+    """The shift between two samples of shapes (n, features) and (m, features), None where it is small or chance explains it.
 
     The statistic is the largest Kolmogorov-Smirnov distance over the features; its bound comes from permutations of the rows of
     both samples, so that features may depend on each other (P. Good, Permutation Tests, 2nd ed., 2000).
@@ -50,7 +52,7 @@ def shifted(before: Array, recent: Array, features: Sequence[str], seed: int = 0
     drawn = np.sort([_distances(rng.permutation(is_recent), order, ends).max() for _ in range(PERMUTATIONS)])
     by_chance = float(drawn[int(np.ceil((1 - LEVEL) * (PERMUTATIONS + 1))) - 1])
     most = int(found.argmax())
-    return Shift(features[most], float(found[most]), by_chance) if found[most] > by_chance else None
+    return Shift(features[most], float(found[most]), by_chance) if found[most] > max(by_chance, DISTANCE_LEAST) else None
 
 
 def _distances(is_recent: NDArray[np.bool_], order: NDArray[np.int64], ends: NDArray[np.bool_]) -> Array:

@@ -204,6 +204,8 @@ class Persisting(Protocol):
     """Bad rows in a row before there is a finding, where nothing else is configured."""
     clear_rows: ClassVar[int]
     """Good rows in a row before it has cleared, where nothing else is configured."""
+    quiet_hours: ClassVar[float]
+    """How long these must last besides, where no number of rows is configured."""
 
 
 @runtime_checkable

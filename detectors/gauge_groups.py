@@ -13,6 +13,7 @@ from collectors.frame import Channel, Frame, Kind, Layout
 from detectors.finding import Unit
 from detectors.scaling import READINGS_LEAST, Scaling, learn_scaling
 from detectors.selection import PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
+from detectors.usual_range import within_limits
 
 Array = NDArray[np.float64]
 
@@ -74,13 +75,21 @@ class GaugeGroups:
         self.views.forget()
         return self
 
-    def matrix(self, frame: Frame, view: GroupView, limit: float) -> tuple[Array, NDArray[np.bool_]]:
-        """Scaled readings of all features within +-limit, 0 where there is none; and where there is one. Both (n, features)."""
+    def matrix(self, frame: Frame, view: GroupView, limit: float = np.inf) -> tuple[Array, NDArray[np.bool_]]:
+        """Scaled readings of all features within +-limit, 0 where there is none; and where there is one. Both (n, features).
+
+        Without a limit: what is far for a channel that hardly moves may be little in the units of the others (`windowed.floors`).
+        """
         features = np.array(view.group.features, dtype=np.int64)
         z = np.full((len(frame), len(features)), np.nan)
         z[:, view.present] = self.scaling.standardised(frame.readings(view.columns), features[view.present])
         there = np.isfinite(z)
         return np.clip(np.where(there, z, 0.0), -limit, limit), there
+
+    def history(self, history: Frame, view: GroupView, limit: float = np.inf) -> tuple[Array, NDArray[np.bool_]]:
+        """The `matrix` of rows to learn from: what no channel has shown again and again is put to the limit of what it has."""
+        z, there = self.matrix(history, view, limit)
+        return within_limits(z, there), there
 
     def units(self, layout: Layout) -> tuple[Unit, ...]:
         """One for each group that is still there."""
@@ -90,6 +99,12 @@ class GaugeGroups:
         """A value in the unit of the channel."""
         at = view.group.features[feature]
         return float(self.scaling.centre[at] + z * self.scaling.spread[at])
+
+    def in_units(self, number: int, z: Array) -> Array:
+        """Scaled readings of all channels of a group in their units; both of shape (n, features)."""
+        at = np.array(self.groups[number].features, dtype=np.int64)
+        result: Array = self.scaling.centre[at] + z * self.scaling.spread[at]
+        return result
 
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from detectors.alarm_rate import AlarmRate
 from detectors.cold_start import ColdStart, Limits
 from detectors.episodes import Episode, Episodes
+from detectors.escalation import Escalations
 from detectors.finding import Scores, Severity, Unit
+from detectors.judged import Judged, joined
 from detectors.level_shift import LevelShifts, Question
 from detectors.rolling import lasting_scores
 from detectors.rolling_calibration import DAY_NS, RollingCalibration
@@ -41,44 +43,21 @@ class Promise:
 
     per_day: false episodes a day of all units together that are accepted; raise_rows, clear_rows: bad rows in a row after
     which an episode is raised, good ones after which it has ended; critical_raise_rows: the former for units of critical
-    severity; window_days: the past, in event time, over which the level of normal scores is taken; ask_after_hours: how long
-    the scores must have stayed at another level before it is asked whether that is the new normal.
+    severity; quiet_hours: the good ones must take as long as this, too; window_days: the past, in event time, over which the
+    level of normal scores is taken; ask_after_hours: how long the scores must have stayed at another level before it is asked
+    whether that is the new normal.
 
-    An episode ends sooner than after `clear_rows` where so many are promised that they would not find room otherwise.
+    An episode ends sooner where so many are promised that they would not find room otherwise. One that lasts and becomes far worse
+    ends too, and another begins (`detectors.escalation`).
     """
 
     per_day: float
     raise_rows: int = 1
     clear_rows: int = 20
     critical_raise_rows: int | None = None
+    quiet_hours: float = 1.0
     window_days: float = 7.0
     ask_after_hours: float = 24.0
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What a block of rows says. Arrays have the shape (n, units).
-
-    episodes: raised or cleared, in order of time; doubtful: the same where it is not sure that the promise allows for it,
-    each with the reason; questions: level shifts for a person to answer; tail: chance that a row of normal data brings an
-    episode as high, NaN where not judged; alpha: that chance at the threshold, shape (units,); thresholds: the scores above which
-    a row is bad; bad: whether it was.
-    """
-
-    episodes: tuple[Episode, ...]
-    doubtful: tuple[tuple[Episode, str], ...]
-    questions: tuple[Question, ...]
-    tail: Array
-    thresholds: Array
-    bad: Flags
-    alpha: Array
-
-    def highest(self) -> float:
-        """The highest surprise of the last row, such that 1 is the threshold and 0 nothing at all: in logarithms of chances."""
-        judged = np.isfinite(self.tail[-1]) if len(self.tail) else np.zeros(0, dtype=np.bool_)
-        if not judged.any():
-            return 0.0
-        return float((np.log(self.tail[-1][judged]) / np.log(self.alpha[judged])).max())
 
 
 class Judging:
@@ -105,9 +84,11 @@ class Judging:
         """Persistence for rows of the known length."""
         promise, step_ns = self.promise, max(1, self._calibration.step_ns)
         room = int(ROOM * DAY_NS / promise.per_day / step_ns)
-        rows = promise.raise_rows, min(promise.clear_rows, max(CLEAR_LEAST, room)), promise.critical_raise_rows
+        clear_rows = max(promise.clear_rows, round(promise.quiet_hours * 3600e9 / step_ns))
+        rows = promise.raise_rows, min(clear_rows, max(CLEAR_LEAST, room)), promise.critical_raise_rows
         self._clear_rows = self._calibration.quiet_rows = rows[1]
         self._episodes, self._doubtful = Episodes(*rows), Episodes(*rows)
+        self._escalations = Escalations(clear_rows * step_ns)
 
     @property
     def active(self) -> int:
@@ -146,12 +127,13 @@ class Judging:
         if judged is not None:
             values = np.where(judged if judged.ndim == 2 else judged[:, None], values, np.nan)
         parts = [self._judge_part(values[rows], time_ns[rows], rows.start, reviewed) for rows, reviewed in self._parts(time_ns)]
-        return _joined(parts, len(self._units))
+        return joined(parts, len(self._units))
 
     def interrupt(self, at_ns: int) -> tuple[list[Episode], list[Episode]]:
         """Ends all episodes (the sure ones, the doubtful ones) at a time: the rows before it say nothing about those after."""
         self._before[:] = -np.inf
         self._kept.clear()
+        self._escalations.forget()
         return self._episodes.interrupt(at_ns), self._doubtful.interrupt(at_ns)
 
     def answer(self, unit_key: str, at_ns: int) -> Question | None:
@@ -194,6 +176,7 @@ class Judging:
         questions = self._shifts.review(now_ns, levels)
         asked = {question.unit.key for question in questions if question.closed_ns is None}
         ended = self._episodes.interrupt(now_ns, asked)
+        self._escalations.forget(asked)
         doubtful = self._doubtful.interrupt(now_ns, {f"{key}?" for key in asked})
         self.rate.forget()
         calibration.recalibrate(now_ns, self.rate)
@@ -206,13 +189,14 @@ class Judging:
         self._shifts.take(self._units, values, limits.threshold, time_ns)
         offsets = self._shifts.offsets(self._units)
         relative = values - offsets
-        tail = calibration.tail_probabilities(relative) if cold is None else cold.tail_probabilities(Scores(tuple(self._units), relative))
+        tail = self._tail_probabilities(relative)
         judged = np.isfinite(tail) & np.isfinite(limits.alpha)
         bad = judged & (relative > limits.threshold)
         sure = bad & (relative > limits.sure_threshold)
-        found = self._episodes.advance(self._units, sure, judged, time_ns)
+        lasting = self._lasting(relative)
+        found = self._escalated(self._episodes.advance(self._units, sure, judged, time_ns), sure, lasting, tail, time_ns)
         doubtful = self._doubtful.advance(self._doubtful_units, bad & ~sure, judged, time_ns)
-        calibration.add(time_ns, self._lasting(relative), None if cold is None else limits.threshold)
+        calibration.add(time_ns, lasting, None if cold is None else limits.threshold)
         self.rate.take(found, int(time_ns[-1]))
         ended, ended_doubtful, questions = reviewed
         return Judged(
@@ -224,6 +208,19 @@ class Judging:
             bad,
             calibration.row_alpha if cold is None else limits.alpha,
         )
+
+    def _escalated(self, found: list[Episode], sure: Flags, lasting: Array, tail: Array, time_ns: NDArray[np.int64]) -> list[Episode]:
+        """Episodes that become far worse begin anew: by the scores that episodes are raised by, which may take several rows."""
+        if not found and not self._escalations.lasting:
+            return found
+        if len(self._before):
+            tail = self._tail_probabilities(lasting)
+        return self._escalations.renew(self._episodes, found, self._units, sure, tail, time_ns)
+
+    def _tail_probabilities(self, relative: Array) -> Array:
+        if self._cold is None:
+            return self._calibration.tail_probabilities(relative)
+        return self._cold.tail_probabilities(Scores(tuple(self._units), relative))
 
     def _reason(self, unit: int, limits: Limits) -> str:
         if self._cold is None:
@@ -253,10 +250,11 @@ class Judging:
         """All that was learned and is in the middle of, as plain values and arrays."""
         before = {unit.key: list(map(float, column)) for unit, column in zip(self._units, self._before.T, strict=False)}
         return {
-            "version": 1,
+            "version": 2,
             "calibration": self._calibration.state(),
             "episodes": self._episodes.state(),
             "doubtful": self._doubtful.state(),
+            "escalations": self._escalations.state(),
             "cold": None if self._cold is None else self._cold.state(),
             "shifts": self._shifts.state(),
             "rate": self.rate.state(),
@@ -265,8 +263,8 @@ class Judging:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"judging of version {state.get('version')}, this is version 1")
+        if state.get("version") != 2:
+            raise ValueError(f"judging of version {state.get('version')}, this is version 2")
         self._calibration.restore(state["calibration"])
         self._cold = None
         if state["cold"] is not None:
@@ -276,17 +274,7 @@ class Judging:
         self._shifts.restore(state["shifts"])
         self._episodes.restore(state["episodes"])
         self._doubtful.restore(state["doubtful"])
+        self._escalations.restore(state["escalations"])
         self.rate.restore(state["rate"])
         self._units, self._before = (), np.empty((0, 0))
         self._kept = {key: list(column) for key, column in state["before"].items()}
-
-
-def _joined(parts: Sequence[Judged], units: int) -> Judged:
-    """What successive rows say, as one."""
-    if not parts:
-        nothing = np.empty((0, units))
-        return Judged((), (), (), nothing, nothing, np.empty((0, units), dtype=np.bool_), np.empty(units))
-    tail, thresholds, bad = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tail", "thresholds", "bad"))
-    episodes, doubtful = (tuple(e for part in parts for e in getattr(part, name)) for name in ("episodes", "doubtful"))
-    questions = tuple(question for part in parts for question in part.questions)
-    return Judged(episodes, doubtful, questions, tail, thresholds, bad, parts[-1].alpha)

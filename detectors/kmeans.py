@@ -27,6 +27,9 @@ Bools = NDArray[np.bool_]
 
 LEARNED_MOST = 6000
 """Windows that clusters are learned from, evenly spread over the history."""
+WINDOWS_PER_CLUSTER = 5
+"""Windows without which a cluster is not a sort but a single case, from which nothing is any distance away."""
+ARRAYS = ("centres", "usual", "shares", "noise")
 
 
 class KMeansOptions(WindowOptions):
@@ -39,11 +42,17 @@ class KMeansOptions(WindowOptions):
 
 @dataclass(frozen=True, eq=False)
 class Centroids:
-    """Sorts of windows. centres: shape (k, window x d), row after row; usual: energy of each channel's distance from the nearest one."""
+    """Sorts of windows. centres: shape (k, window x d), row after row; usual: energy of each channel's distance from the nearest one.
+
+    shares: how many of the normal windows each has, shape (k,), together 1; noise: standard deviation of a reading of each channel
+    about the nearest centre, shape (d,).
+    """
 
     window: int
     centres: Floats
     usual: Floats
+    shares: Floats
+    noise: Floats
 
     def parts(self, values: Floats, there: Bools | None) -> Floats:
         """See `WindowModel`: the root of the energy of the distance from the nearest centre, in parts of the usual one."""
@@ -63,18 +72,30 @@ class Centroids:
         last: Floats = self.centres[nearest, -values.shape[1] :]
         return last
 
+    def draw(self, rows: int, seed: int) -> NDArray[np.float64]:
+        """Last rows of windows drawn from the model, shape (rows, d): a mixture of normal distributions about the centres."""
+        rng, d = np.random.default_rng(seed), len(self.usual)
+        sort = rng.choice(len(self.centres), size=rows, p=self.shares / self.shares.sum(dtype=np.float64))
+        result: NDArray[np.float64] = self.centres[sort, -d:] + self.noise * rng.standard_normal((rows, d))
+        return result
+
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""
-        return {"window": self.window, "centres": self.centres, "usual": self.usual}
+        return {"window": self.window, **{name: getattr(self, name) for name in ARRAYS}}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Centroids:
         """From a `state`."""
-        return cls(int(state["window"]), np.asarray(state["centres"], np.float32), np.asarray(state["usual"], np.float32))
+        return cls(int(state["window"]), *(np.asarray(state[name], np.float32) for name in ARRAYS))
 
     def _nearest(self, flat: Floats) -> NDArray[np.int64]:
-        """Of each window the centre with the least distance; the window's own length is the same for all."""
-        nearest: NDArray[np.int64] = np.argmin(np.square(self.centres).sum(axis=1) - 2.0 * (flat @ self.centres.T), axis=1)
+        """Of each window the centre with the least distance; the window's own length is the same for all.
+
+        In double precision: a window far from all of them would else be given to one or the other by rounding, which differs
+        with the number of windows in a block.
+        """
+        centres = self.centres.astype(np.float64)
+        nearest: NDArray[np.int64] = np.argmin(np.square(centres).sum(axis=1) - 2.0 * (flat.astype(np.float64) @ centres.T), axis=1)
         return nearest
 
 
@@ -104,12 +125,14 @@ class KMeansDetector(WindowedPcaDetector):
         flat = (
             np.stack([rows[start : start + window].ravel() for start in chosen]) if len(chosen) else np.zeros((1, window * d), np.float32)
         )
-        distinct = len(np.unique(flat, axis=0))
+        most = max(1, min(self._clusters, len(np.unique(flat, axis=0)), len(flat) // WINDOWS_PER_CLUSTER))
         with threadpool_limits(1):  # sums of several threads come in any order
-            clusters = KMeans(min(self._clusters, distinct), n_init=1, random_state=self._seed, algorithm="lloyd").fit(flat)
-        learned = Centroids(window, clusters.cluster_centers_.astype(np.float32), np.ones(d, dtype=np.float32))
-        energy = np.square(learned.parts(rows, None)[chosen]).mean(axis=0, dtype=np.float64) if len(chosen) else np.zeros(d)
-        return Centroids(window, learned.centres, usual_energy(energy))
+            clusters = KMeans(most, n_init=1, random_state=self._seed, algorithm="lloyd").fit(flat)
+        shares = (np.bincount(clusters.labels_, minlength=most) / len(flat)).astype(np.float32)
+        centres, one = clusters.cluster_centers_.astype(np.float32), np.ones(d, dtype=np.float32)
+        plain = Centroids(window, centres, one, shares, one)
+        energy = np.square(plain.parts(rows, None)[chosen]).mean(axis=0, dtype=np.float64) if len(chosen) else np.zeros(d)
+        return Centroids(window, centres, usual_energy(energy), shares, np.sqrt(energy / window).astype(np.float32))
 
     def windows_of(self, state: Mapping[str, Any]) -> WindowModel:
         """The same from its `state`."""

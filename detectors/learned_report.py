@@ -20,12 +20,18 @@ from detectors.selection import SelectionOptions, select_channels
 Array = NDArray[np.float64]
 
 COMPARED_ROWS: Final = 400
-"""Rows, evenly spread, that a dependence is worked out from: the cost grows with their square."""
+"""Rows, drawn at random, that a dependence is worked out from: the cost grows with their square. Evenly spaced rows could meet
+the same few hours every day."""
 ROWS_LEAST: Final = 60
+DAYS_LEAST: Final = 3.0
+"""Whatever changes slowly goes with the hour of the day for a day or two."""
 DRIVES: Final = 0.5
 """Distance correlation from which a nuisance is said to drive a score."""
 NOTED: Final = 0.25
 """And from which a dependence is worth a word."""
+HOUR: Final = "hour of day"
+LOAD: Final = "load (mean of all gauges)"
+REMEDIES: Final = {HOUR: "season = true takes it out", LOAD: "a condition that the load follows would take it out"}
 BINS: Final = 8
 BARS: Final = "▁▂▃▄▅▆▇█"
 DRAWN_ROWS: Final = 2000
@@ -64,17 +70,25 @@ def sensitivity(scores: Scores, frame: Frame, conditions: Mapping[str, Array], z
     mean of all scaled gauges) are always among the nuisances.
     """
     highest = np.where(np.isfinite(scores.values), scores.values, -np.inf).max(axis=1, initial=-np.inf)
-    nuisances = {"hour of day": _hours(frame.time_ns, zone), "load (mean of all gauges)": _load(frame), **conditions}
+    nuisances = {**conditions, HOUR: _hours(frame.time_ns, zone), LOAD: _load(frame)}
     found = []
     for name, values in nuisances.items():
         known = np.flatnonzero(np.isfinite(highest) & np.isfinite(values))
-        known = known[:: max(1, len(known) // COMPARED_ROWS)]
-        if len(known) < ROWS_LEAST or np.ptp(values[known]) == 0:
+        if len(known) < ROWS_LEAST or np.ptp(values[known]) == 0 or np.ptp(highest[known]) == 0:
             continue
-        ranks = np.argsort(np.argsort(highest[known])).astype(np.float64)
-        found.append((distance_correlation(values[known], ranks), name, _bars(values[known], highest[known])))
-    lines = [f"score against {name}: {bars} (distance correlation {strength:.2f}){_verdict(strength)}" for strength, name, bars in found]
-    return [line for _, line in sorted(zip([-strength for strength, *_ in found], lines, strict=True))]
+        compared = np.sort(np.random.default_rng(len(known)).permutation(known)[:COMPARED_ROWS])
+        strength = distance_correlation(_ranks(values[compared]), _ranks(highest[compared]))  # a wild reading is one of many
+        found.append((strength, name, _bars(values[known], highest[known])))
+    days = float(np.ptp(frame.time_ns)) / 86_400e9 if len(frame) else 0.0
+    lines = []
+    for strength, name, bars in sorted(found, key=lambda one: -one[0]):
+        told = (
+            _verdict(name, strength)
+            if name != HOUR or days >= DAYS_LEAST
+            else f"; {days:.1f} days are too few to tell, {DAYS_LEAST:.0f} are needed"
+        )
+        lines.append(f"score against {name}: {bars} (distance correlation {strength:.2f}){told}")
+    return lines
 
 
 def predictive_check(detector: object, history: Frame, seed: int = 1) -> list[str]:
@@ -127,6 +141,13 @@ def _hours(time_ns: NDArray[np.int64], zone: tzinfo) -> Array:
     return hours
 
 
+def _ranks(values: Array) -> Array:
+    """Rank of each value, the mean rank where several are equal; equal values must not take the order of the rows."""
+    _, which, count = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank: Array = np.cumsum(count) - (count + 1) / 2
+    return mean_rank[which]
+
+
 def _load(frame: Frame) -> Array:
     gauges = select_channels(frame.layout, SelectionOptions(), Kind.GAUGE)
     readings = frame.readings(gauges.columns)
@@ -150,9 +171,9 @@ def _bars(values: Array, scores: Array) -> str:
     return "".join(BARS[round(float(part) * (len(BARS) - 1))] for part in level)
 
 
-def _verdict(strength: float) -> str:
+def _verdict(name: str, strength: float) -> str:
     if strength >= DRIVES:
-        return ": it drives the score; give it as a condition, or season = true for the hour"
+        return f": it drives the score; {REMEDIES.get(name, 'among the conditions of the detector it would be taken out')}"
     return ": noticeable" if strength >= NOTED else ""
 
 

@@ -21,6 +21,9 @@ from detectors.levels import QUANTILE
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+Part = tuple[int, float, int, int, int]
+"""A part of time: its begin, the highest score, the rows that are bad, that are judged, and that are bad at the level of the question."""
+
 MOSTLY = 0.5
 """Part of the judged rows that must be bad for the level to be another one."""
 
@@ -42,10 +45,10 @@ class Question:
 
 @dataclass(slots=True)
 class _Stay:
-    """A unit that is above its threshold, in parts of time: begin, highest score, bad and judged rows of each, oldest first."""
+    """A unit that is above its threshold, in parts of time: see `Part`, oldest first."""
 
     unit: Unit
-    parts: list[tuple[int, float, int, int]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     since_ns: int = 0
     offset: float = 0.0
     question: Question | None = None
@@ -85,9 +88,10 @@ class LevelShifts:
             if stay is None:  # nothing before its first bad row counts
                 first = int(np.argmax(bad[:, index]))
                 stay = self._stays[key] = _Stay(units[index], since_ns=int(time_ns[first]))
-            self._note(stay, scores[first:, index], bad[first:, index], time_ns[first:])
+            again = scores[first:, index] > threshold[index] + stay.offset
+            self._note(stay, scores[first:, index], bad[first:, index], again, time_ns[first:])
 
-    def _note(self, stay: _Stay, scores: Array, bad: Flags, time_ns: NDArray[np.int64]) -> None:
+    def _note(self, stay: _Stay, scores: Array, bad: Flags, again: Flags, time_ns: NDArray[np.int64]) -> None:
         judged = np.flatnonzero(np.isfinite(scores))
         if not len(judged):
             return
@@ -95,12 +99,12 @@ class LevelShifts:
         first = np.flatnonzero(np.diff(begin, prepend=begin[0] - 1))
         highest = np.maximum.reduceat(scores[judged], first)
         counts = np.diff(np.append(first, len(judged)))
-        bads = np.add.reduceat(bad[judged].astype(np.int64), first)
-        for at, high, n_bad, n in zip(begin[first], highest, bads, counts, strict=True):
-            part = (int(at), float(high), int(n_bad), int(n))
+        bads, agains = (np.add.reduceat(rows[judged].astype(np.int64), first) for rows in (bad, again))
+        for at, high, n_bad, n, n_again in zip(begin[first], highest, bads, counts, agains, strict=True):
+            part = (int(at), float(high), int(n_bad), int(n), int(n_again))
             if stay.parts and stay.parts[-1][0] == at:
-                _, before, bad_before, n_before = stay.parts.pop()
-                part = (int(at), max(before, float(high)), bad_before + int(n_bad), n_before + int(n))
+                _, before, bad_before, n_before, again_before = stay.parts.pop()
+                part = (int(at), max(before, part[1]), bad_before + part[2], n_before + part[3], again_before + part[4])
             stay.parts.append(part)
 
     def review(self, now_ns: int, level: Mapping[str, float]) -> list[Question]:
@@ -123,13 +127,19 @@ class LevelShifts:
                 said += self._asked(stay, over[-self._needed :], level[key], now_ns)
         return said
 
-    def _asked(self, stay: _Stay, parts: Sequence[tuple[int, float, int, int]], level: float, now_ns: int) -> list[Question]:
+    def _asked(self, stay: _Stay, parts: Sequence[Part], level: float, now_ns: int) -> list[Question]:
+        """Where a question stands already, it is asked anew if the unit has left its level too, for as long."""
+        said = []
         if stay.question is not None:
-            return []
+            if any(part[4] < MOSTLY * part[3] for part in parts):
+                return []
+            said = [replace(stay.question, closed_ns=now_ns)]
+            stay.since_ns = parts[0][0]
         highest = sorted(part[1] for part in parts)
         stay.offset = highest[max(0, int(np.ceil(QUANTILE * len(highest))) - 1)] - level
         stay.question = Question(stay.unit, stay.since_ns, now_ns, stay.offset)
-        return [stay.question]
+        stay.parts = [(*part[:4], 0) for part in stay.parts]
+        return [*said, stay.question]
 
     def answer(self, unit_key: str, at_ns: int) -> Question | None:
         """Closes a question that a person has answered with "new normal"; the caller moves the level by `Question.by`."""
@@ -141,7 +151,7 @@ class LevelShifts:
 
     def withdraw(self) -> None:
         """Scores are of another kind from now on: what was known of their levels does not hold; questions are closed next time."""
-        self._stays = {key: replace(stay, parts=[(0, 0.0, 0, 1)], offset=0.0) for key, stay in self._stays.items() if stay.question}
+        self._stays = {key: replace(stay, parts=[(0, 0.0, 0, 1, 0)], offset=0.0) for key, stay in self._stays.items() if stay.question}
 
     def state(self) -> dict[str, Any]:
         """Plain values."""
@@ -162,7 +172,7 @@ class LevelShifts:
         for key, kept in state.items():
             unit_key, name, place, condition, severity = kept["unit"]
             unit = Unit(unit_key, name, place, condition, Severity(severity))
-            parts = [(int(a), float(b), int(c), int(d)) for a, b, c, d in kept["parts"]]
+            parts = [(int(a), float(b), int(c), int(d), int(e)) for a, b, c, d, e in kept["parts"]]
             since_ns, asked_ns, offset = int(kept["since_ns"]), int(kept["asked_ns"]), float(kept["offset"])
             question = Question(unit, since_ns, asked_ns, offset) if asked_ns else None
             self._stays[key] = _Stay(unit, parts, since_ns, offset, question)

@@ -17,9 +17,7 @@ MEMBERS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "autoencoder": ("detectors.autoencoder", "AutoencoderDetector", {"epochs": 10}),
 }
 """Module, class and options by name; fewer trees and epochs than alone, to keep the ensemble fast. The robust z does not mind
-bursts that are usual: in the ensemble it is there for channels far out of range, and the windows are there for the rest.
-
-A member before another one explains what both see."""
+bursts that are usual: in the ensemble it is there for channels far out of range, and the windows are there for the rest."""
 
 
 def build(name: str, options: Mapping[str, Any]) -> Detector:

@@ -113,12 +113,11 @@ class Ledger:
         return replace(self, log=(*self.log, (now_ns, sentence))[-LOG_ENTRIES:])
 
     def with_current(self, version: int) -> Ledger:
-        """Another version judges from now on; one that was in shadow is so no longer."""
+        """Another version judges from now on. None is in shadow any more: it must not take over later from one that was chosen."""
         previous = tuple(v for v in self.previous if v != version)
         if self.current != version:
             previous = (*previous, self.current)
-        shadow, until_ns = (0, 0) if self.shadow == version else (self.shadow, self.shadow_until_ns)
-        return replace(self, current=version, previous=previous, shadow=shadow, shadow_until_ns=until_ns)
+        return replace(self, current=version, previous=previous, shadow=0, shadow_until_ns=0)
 
     def encode(self) -> bytes:
         """As JSON."""

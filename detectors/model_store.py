@@ -10,8 +10,10 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,10 @@ from detectors.state_codec import from_npz, to_npz
 __all__ = ["Ledger", "Manifest", "Model", "ModelError", "ModelName", "ModelStore"]
 
 MODEL, MANIFEST, LEDGER, LOCK = "model.npz", "manifest.json", "ledger.json", ".lock"
+PARTIAL = ".partial"
+"""Ending of a version that is being written: what a crash leaves behind is not read."""
+SETTLED_S = 3600.0
+"""Partial versions that are older than this are nobody's any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +57,34 @@ class ModelStore:
         self._keep = keep
 
     def put(self, model: Model) -> Manifest:
-        """Keeps a new version, which is not in use yet; its manifest with the version that it got. Raises OSError."""
-        folder = self._folder(model.manifest.name)
+        """Keeps a new version, which is not in use yet; its manifest with the version that it got. Raises OSError, ModelError.
+
+        What takes long is done before the folder is locked: a daemon that changes the ledger does not wait for it.
+        """
+        name = model.manifest.name
+        folder = self._folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         data = to_npz(_content(model))
-        with _locked(folder):
-            version = max(self.versions(model.manifest.name), default=0) + 1
-            manifest = replace(model.manifest, version=version, file_digest=hashlib.sha256(data).hexdigest())
-            partial = folder / f".{version:06d}.partial"
-            shutil.rmtree(partial, ignore_errors=True)
+        digest = hashlib.sha256(data).hexdigest()
+        partial = folder / f".{uuid.uuid4().hex}{PARTIAL}"
+        try:
             partial.mkdir()
             _write(partial / MODEL, data)
-            _write(partial / MANIFEST, manifest.encode())
-            partial.rename(folder / f"{version:06d}")
-            _sync(folder)
-            self._prune(manifest.name)
+            with _locked(folder):
+                manifest = replace(model.manifest, version=self._next_version(name), file_digest=digest)
+                _write(partial / MANIFEST, manifest.encode())
+                _sync(partial)
+                partial.rename(folder / f"{manifest.version:06d}")
+                _sync(folder)
+                self._prune(name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # where it became no version: a disk that is full, say
         return manifest
+
+    def _next_version(self, name: ModelName) -> int:
+        """One that never was: not that of a file which the ledger still names, either."""
+        ledger = self.ledger(name)
+        return max([*self.versions(name), ledger.current, ledger.shadow, *ledger.previous]) + 1
 
     def load(self, name: ModelName, version: int) -> Model:
         """A version. Raises ModelError where it is not there, broken or of another format; the message names the file."""
@@ -100,7 +118,7 @@ class ModelStore:
     def names(self) -> list[ModelName]:
         """All models of which there is a version that can be read."""
         found = set()
-        for path in sorted(self._root.glob(f"*/*/*/{MANIFEST}")):
+        for path in sorted(self._root.glob(f"*/*/[0-9]*/{MANIFEST}")):
             try:
                 found.add(decode_manifest(path.read_bytes()).name)
             except (ModelError, OSError):  # said where somebody asks for it
@@ -121,7 +139,7 @@ class ModelStore:
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror or error}") from None
         except ModelError as error:
-            raise ModelError(f"{path}: {error}") from None
+            raise ModelError(f"{path}: {error}; without this file no version is in use, and one can be chosen anew") from None
 
     def stamp(self, name: ModelName) -> tuple[int, int]:
         """Changes whenever the ledger does: cheap to ask often."""
@@ -140,8 +158,8 @@ class ModelStore:
             after = change(before)
             for version in {after.current, after.shadow} - {0, before.current, before.shadow}:
                 self.load(name, version)
-            _write(folder / f"{LEDGER}.partial", after.encode())
-            (folder / f"{LEDGER}.partial").replace(folder / LEDGER)
+            _write(folder / f"{LEDGER}{PARTIAL}", after.encode())
+            (folder / f"{LEDGER}{PARTIAL}").replace(folder / LEDGER)
             _sync(folder)
             self._prune(name)
         return after
@@ -165,22 +183,30 @@ class ModelStore:
         """Back to the version that was in use before, or to a given one. Raises ModelError where there is none."""
 
         def back(ledger: Ledger) -> Ledger:
-            if to is None and not ledger.previous:
+            left = [v for v in ledger.previous if not v or v in self.versions(name)]
+            if to is None and not left:
                 raise ModelError(f"{name}: no version was in use before {ledger.current or 'any was'}")
-            version = ledger.previous[-1] if to is None else to
-            previous = tuple(v for v in ledger.previous if v != version)
-            said = f"rolled back from version {ledger.current} to {version or 'what is learned while watching'}"
-            return replace(ledger, current=version, previous=previous).noted(now_ns, said)
+            version = left[-1] if to is None else to
+            if version == ledger.current:
+                raise ModelError(f"{name}: version {version} is in use already" if version else f"{name}: no version is in use")
+            previous = tuple(v for v in left if v != version)
+            ended = f"; version {ledger.shadow} is in shadow no longer" if ledger.shadow else ""
+            said = f"rolled back from version {ledger.current} to {version or 'what is learned while watching'}{ended}"
+            return replace(ledger, current=version, previous=previous, shadow=0, shadow_until_ns=0).noted(now_ns, said)
 
         return self.change(name, back)
 
     def _prune(self, name: ModelName) -> None:
-        """Removes the oldest versions beyond those that are kept."""
+        """Removes the oldest versions beyond those that are kept, and what a crash has left behind."""
         ledger, versions = self.ledger(name), self.versions(name)
         used = {ledger.current, ledger.shadow, *ledger.previous[-1:]}
         for version in versions[: -self._keep]:
             if version not in used:
                 shutil.rmtree(self._folder(name) / f"{version:06d}", ignore_errors=True)
+        for partial in self._folder(name).glob(f".*{PARTIAL}"):
+            with suppress(OSError):  # it has just become a version
+                if time.time() - partial.stat().st_mtime > SETTLED_S:
+                    shutil.rmtree(partial, ignore_errors=True)
 
     def _folder(self, name: ModelName) -> Path:
         return self._root / path_name(name.stream) / path_name(name.detector)

@@ -32,7 +32,17 @@ from detectors.blocks import Carried, Latest
 from detectors.figure import SeriesFigure
 from detectors.finding import Evidence, Scores, Unit
 from detectors.novelty_evidence import News
-from detectors.novelty_memory import MEMORY_ARRAYS, Arrays, empty_memory, first_highest, novelty, recent_windows
+from detectors.novelty_memory import (
+    MEMORY_ARRAYS,
+    Arrays,
+    empty_memory,
+    first_highest,
+    novelty,
+    recent_windows,
+    replaced,
+    running,
+    with_room,
+)
 from detectors.picturing import Moment, line
 from detectors.scaling import Scaling, learn_scaling
 from detectors.selection import Channels, PerLayout, SelectionOptions, select_channels, unit_key
@@ -51,6 +61,10 @@ PULL_MOST = 50.0
 OPERATING_POINT = 2.0
 """Score from which on a reading of a single series is worth a look without any calibration: one in a hundred is as unlike the rest. The
 rest after a score makes it far fewer alarms than one in a hundred readings."""
+BLOCK_READINGS = 500_000
+"""Readings of the history that are looked at together: what is worked out for each takes some 200 bytes."""
+CHUNK_ROWS = 64
+"""Rows that are looked at before the memory is given more room."""
 GAP_STEPS = 20
 """Typical steps in time without a row after which sequences begin anew."""
 
@@ -111,6 +125,7 @@ class NoveltyDetector:
     rows_needed: ClassVar[int] = 100
     raise_rows: ClassVar[int] = 1
     clear_rows: ClassVar[int] = 3
+    quiet_hours: ClassVar[float] = 0.0
 
     def __init__(self, name: str, options: NoveltyOptions) -> None:
         self.name = name
@@ -134,8 +149,9 @@ class NoveltyDetector:
         self._carried = Carried(self._nothing())
         self._bound.forget()
         self._latest = Latest()
-        if len(history):
-            self._judge(history)
+        rows = max(1, BLOCK_READINGS // max(1, history.layout.width))
+        for first in range(0, len(history), rows):
+            self._judge(history.rows(slice(first, first + rows)))
         learned = self._carried.state()["after"]
         self._carried = Carried(learned)
         return self
@@ -228,7 +244,13 @@ class NoveltyDetector:
             memory = {name: carried[f"{part}:{name}"] for name in MEMORY_ARRAYS}
             width, apart = (1, int(self._options.level_rows)) if part == LEVEL else (WIDTHS[part], WIDTHS[part])
             seen = level[:, :, None].astype(np.float32) if part == LEVEL else np.ascontiguousarray(windows[:, :, :width])
-            found.append(novelty(seen, row, apart, memory))
+            pieces = []
+            for start in range(0, len(seen), CHUNK_ROWS):
+                rows = slice(start, start + CHUNK_ROWS)
+                memory = with_room(memory, CHUNK_ROWS, self._options.memory)
+                pieces.append(novelty(seen[rows], row[rows], apart, memory))
+            carried.update({f"{part}:{name}": array for name, array in memory.items()})
+            found.append(tuple(np.concatenate(parts) for parts in zip(*pieces, strict=True)))
         decades, nearest = (np.stack(parts, axis=-1) for parts in zip(*found, strict=True))
         return decades, nearest
 
@@ -252,7 +274,7 @@ class NoveltyDetector:
             "last_ns": np.zeros(channels, dtype=np.int64),
         }
         for part, width in enumerate((*WIDTHS, 1)):
-            memory = empty_memory(channels, options.memory, width)
+            memory = empty_memory(channels, min(CHUNK_ROWS, options.memory), width)
             arrays.update({f"{part}:{name}": array for name, array in memory.items()})
         return arrays
 
@@ -273,19 +295,3 @@ def combined(decades: Array) -> Array:
     mean = np.sqrt(square.sum(axis=-1) / np.maximum(known.sum(axis=-1), 1))
     score: Array = np.fmax(np.where(known.any(axis=-1), mean, np.nan), decades[..., LEVEL])
     return score
-
-
-def running(extreme: np.ufunc, readings: Array, before: Array) -> tuple[Array, Array]:
-    """Extreme of all readings before each row, shape (n, channels), and after the last; NaN is passed over."""
-    reached = extreme.accumulate(np.concatenate([before[None], readings]), axis=0)
-    return reached[:-1], reached[-1]
-
-
-def replaced(arrays: Arrays, at: NDArray[np.int64], by: Arrays) -> Arrays:
-    """The arrays with the rows at these positions replaced; those given are not changed."""
-    if len(at) and len(at) == len(next(iter(arrays.values()))) and (np.diff(at) == 1).all():
-        return by
-    after = {name: array.copy() for name, array in arrays.items()}
-    for name, array in by.items():
-        after[name][at] = array
-    return after

@@ -40,6 +40,8 @@ WARM_DISTANCES = 50.0
 COUNTED_MOST = 20_000.0
 """Distances that are counted before all counts are halved, so that a restless time is no measure for ever."""
 MEMORY_ARRAYS = ("windows", "born", "used", "vigilance", "counts", "sums")
+PLACED_ARRAYS = {"windows": 0, "born": 0, "used": -1}
+"""Those that have a place for each remembered window, along their second axis, and what stands in a free one."""
 
 
 def empty_memory(channels: int, windows: int, width: int) -> Arrays:
@@ -52,6 +54,44 @@ def empty_memory(channels: int, windows: int, width: int) -> Arrays:
         "counts": np.zeros((channels, BINS)),
         "sums": np.zeros((channels, BINS)),
     }
+
+
+def with_room(memory: Arrays, rows: int, most: int) -> Arrays:
+    """The memory with free places for so many rows, but not more than `most` places in all; itself where it has them.
+
+    Of most channels few windows are worth remembering for long: thousands of channels need no memory for all that they might.
+    """
+    places = memory["used"].shape[1]
+    wanted = min(most, int((memory["used"] >= 0).sum(axis=1).max(initial=0)) + rows)
+    if places >= wanted:
+        return memory
+    while places < wanted:
+        places *= 2
+    return {**memory, **{name: widened(memory[name], min(places, most), free) for name, free in PLACED_ARRAYS.items()}}
+
+
+def widened(array: NDArray[Any], places: int, free: int) -> NDArray[Any]:
+    """The array with so many places along its second axis."""
+    more = np.full((array.shape[0], places - array.shape[1], *array.shape[2:]), free, dtype=array.dtype)
+    return np.concatenate([array, more], axis=1)
+
+
+def running(extreme: np.ufunc, readings: Array, before: Array) -> tuple[Array, Array]:
+    """Extreme of all readings before each row, shape (n, channels), and after the last; NaN is passed over."""
+    reached = extreme.accumulate(np.concatenate([before[None], readings]), axis=0)
+    return reached[:-1], reached[-1]
+
+
+def replaced(arrays: Arrays, at: NDArray[np.int64], by: Arrays) -> Arrays:
+    """The arrays with the rows at these positions replaced; those given are not changed."""
+    if len(at) and len(at) == len(next(iter(arrays.values()))) and (np.diff(at) == 1).all():
+        return by
+    after = {name: array.copy() for name, array in arrays.items()}
+    for name, array in by.items():
+        if array.shape[1:] != after[name].shape[1:]:
+            after[name] = widened(after[name], array.shape[1], PLACED_ARRAYS[name.split(":")[1]])
+        after[name][at] = array
+    return after
 
 
 def novelty(windows: NDArray[np.float32], row: NDArray[np.int32], apart: int, memory: Arrays) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
@@ -17,6 +18,8 @@ SHARE_LEAST = 0.03
 READINGS_LEAST = 0.5
 """Part of the rows in which a channel should have a reading."""
 NAMED_MOST = 5
+QUARTER_NS = 900_000_000_000
+"""Offsets of time zones are whole quarters of an hour: all rows within one have the same part of the day and day."""
 PARTS_OF_DAY = ("night", "morning", "afternoon", "evening")
 DAYS = ("weekday", "weekend")
 
@@ -42,26 +45,31 @@ def _calendar(time_ns: NDArray[np.int64], zone: tzinfo) -> list[str]:
     """Times of day and days of the week; each part of the calendar would have its share of a long sample."""
     if not len(time_ns):
         return []
-    local = [datetime.fromtimestamp(int(at) // 1_000_000_000, zone) for at in time_ns[:: max(1, len(time_ns) // 5000)]]
-    hours = [PARTS_OF_DAY[moment.hour // 6] for moment in local]
-    days = [DAYS[moment.weekday() >= 5] for moment in local]
+    hours: Counter[str] = Counter()
+    days: Counter[str] = Counter()
+    for quarter, rows in zip(*np.unique(time_ns // QUARTER_NS, return_counts=True), strict=True):
+        moment = datetime.fromtimestamp(int(quarter) * (QUARTER_NS // 1_000_000_000), zone)
+        hours[PARTS_OF_DAY[moment.hour // 6]] += int(rows)
+        days[DAYS[moment.weekday() >= 5]] += int(rows)
     return _against("time of day", hours, dict.fromkeys(PARTS_OF_DAY, 0.25)) + _against(
         "day", days, dict(zip(DAYS, (5 / 7, 2 / 7), strict=True))
     )
 
 
 def _compared(name: str, in_sample: Sequence[str], in_all: Sequence[str]) -> list[str]:
-    known = [value for value in in_all if value]
-    expected = {value: known.count(value) / len(known) for value in sorted(set(known))}
-    return _against(name, in_sample, expected)
+    """What is known of a condition; rows in which it is not known ("") say nothing about either."""
+    found, everywhere = (Counter(value for value in values if value) for values in (in_sample, in_all))
+    if not found:
+        return [f"under-represented {name}: not known in any row"] if everywhere else []
+    return _against(name, found, {value: rows / everywhere.total() for value, rows in sorted(everywhere.items())})
 
 
-def _against(name: str, values: Sequence[str], expected: Mapping[str, float]) -> list[str]:
-    """What is over- and under-represented among values; expected: the share that each should have."""
-    total = max(1, len(values))
+def _against(name: str, rows: Counter[str], expected: Mapping[str, float]) -> list[str]:
+    """What is over- and under-represented; rows: how many have each value; expected: the share that each should have."""
+    total = max(1, rows.total())
     over, under = [], []
     for value, share in expected.items():
-        found = values.count(value) / total
+        found = rows[value] / total
         if max(found, share) < SHARE_LEAST:
             continue
         words = f"{value} {found:.0%} instead of {share:.0%}"

@@ -31,6 +31,7 @@ from detectors.robust_z_picture import RobustZPictures
 from detectors.scaling import Scaling, learn_scaling, spread_of
 from detectors.selection import Channels, Group, PerLayout, SelectionOptions, group_by_place, select_channels, unit_key
 from detectors.smoothing import moving_means, weight_of
+from detectors.usual_range import within_limits
 from detectors.windowed.floors import spread_floors
 from detectors.wording import amount, listed, times
 
@@ -114,7 +115,8 @@ class RobustZDetector:
             mean_spread=np.maximum(spread_of(seen, centre), floor),
         )
         self._carried = Carried({"slow": zero, "fast": zero})
-        self._carried.after(history, {"slow": slow[-1], "fast": fast[-1]})
+        if len(history):
+            self._carried.after(history, {"slow": slow[-1], "fast": fast[-1]})
         self._bound.forget()
         self._latest = Latest()
         return self
@@ -168,9 +170,10 @@ class RobustZDetector:
         if self._options.spread == "robust" or not len(gauges):
             return np.maximum(spread_of(z), floor)
         there = np.isfinite(z)
+        usual = within_limits(z, there)
         units = [channel.unit for channel in gauges.channels]
-        deviation: Array = np.nanstd(z, axis=0)
-        return deviation + spread_floors(z, there, 1.0 / scaling.spread, units, RANGE_RATIO)
+        deviation: Array = np.std(usual, axis=0, where=there | ~there.any(axis=0))
+        return deviation + spread_floors(usual, there, 1.0 / scaling.spread, units, RANGE_RATIO)
 
     def _bind(self, layout: Layout) -> Bound:
         channels, position = select_channels(layout, self._options, Kind.GAUGE).among(self._model.scaling.keys)

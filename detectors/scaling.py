@@ -20,6 +20,10 @@ CONSTANT_RATIO = 0.01
 """A channel that never changed is as wide as this part of its value; one that was always zero is 1 wide, in its own unit."""
 READINGS_LEAST = 20
 """Readings without which a channel is not learned."""
+READING_MOST, SPREAD_LEAST = 1e100, 1e-50
+"""Readings further from 0, infinite ones too, count as this far, and no spread is smaller: a reading in spreads is always a number, and
+so is the sum of the squares of a million. Otherwise a reading of 3 from a channel that had always been denormal would be infinite, and
+a detector would take it for missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +36,11 @@ class Scaling:
     floor: Array
 
     def standardised(self, readings: Array, position: NDArray[np.int64]) -> Array:
-        """Readings of the channels at these positions among the keys, in spreads from the centre; shape as given."""
-        return (readings - self.centre[position]) / self.spread[position]
+        """Readings of channels at these positions among the keys, in spreads from the centre; shape as given, NaN where there is none."""
+        z: Array = np.clip(readings, -READING_MOST, READING_MOST)
+        z -= self.centre[position]
+        z /= self.spread[position]
+        return z
 
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""
@@ -47,10 +54,11 @@ class Scaling:
 
 def learn_scaling(keys: tuple[str, ...], readings: Array) -> Scaling:
     """Scaling of all channels that have readings enough; readings: shape (n, len(keys)), NaN where there is none."""
+    readings = np.clip(readings, -READING_MOST, READING_MOST)
     counts = np.isfinite(readings).sum(axis=0)
     kept = np.flatnonzero(counts >= READINGS_LEAST)
     rising, counts = np.sort(readings[:, kept], axis=0), counts[kept]
-    centre = _quantile(rising, counts, 0.5)
+    centre = quantile(rising, counts, 0.5)
     floor = _floor(rising, counts, centre)
     return Scaling(tuple(keys[i] for i in kept), centre, np.maximum(_spread(rising, counts, centre), floor), floor)
 
@@ -63,8 +71,8 @@ def spread_of(values: Array, centre: Array | float = 0.0) -> Array:
 
 
 def _spread(rising: Array, counts: NDArray[np.int64], centre: Array) -> Array:
-    deviation = _quantile(np.sort(np.abs(rising - centre), axis=0), counts, 0.5)
-    low, high = (_quantile(rising, counts, q) for q in RANGE_QUANTILES)
+    deviation = quantile(np.sort(np.abs(rising - centre), axis=0), counts, 0.5)
+    low, high = (quantile(rising, counts, q) for q in RANGE_QUANTILES)
     result: Array = np.maximum(MAD_TO_SIGMA * deviation, (high - low) / RANGE_IN_SIGMA)
     return result
 
@@ -76,11 +84,12 @@ def _floor(rising: Array, counts: NDArray[np.int64], centre: Array) -> Array:
     steps = np.maximum(steps, 4 * np.finfo(np.float32).eps * np.abs(centre))
     constant = np.where(centre == 0, 1.0, CONSTANT_RATIO * np.abs(centre))
     highest = np.take_along_axis(rising, (counts - 1)[None], axis=0)[0] if len(rising) else centre
-    return np.where(highest > rising[0], steps, constant) if len(rising) else constant
+    floor = np.where(highest > rising[0], steps, constant) if len(rising) else constant
+    return np.maximum(floor, SPREAD_LEAST)
 
 
-def _quantile(rising: Array, counts: NDArray[np.int64], q: float) -> Array:
-    """Quantile of the finite values of each column, which stand first and rise."""
+def quantile(rising: Array, counts: NDArray[np.int64], q: float) -> Array:
+    """Quantile of the finite values of each column, which stand first and rise; counts: how many those are, above 0."""
     position = q * (counts - 1)
     below = np.floor(position).astype(np.int64)
     above = np.minimum(below + 1, counts - 1)

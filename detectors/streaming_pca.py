@@ -24,19 +24,20 @@ from detectors.finding import Contribution, Evidence, Scores
 from detectors.gauge_groups import GaugeGroups, GroupView, judged
 from detectors.selection import SelectionOptions
 from detectors.smoothing import weight_of
+from detectors.streaming_subspace import Learned, components_of, residual_of, updated
 from detectors.windowed.floors import spread_floors
 from detectors.wording import amount, listed
 
 Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-Z_MOST = 1e6
+VERSION = 2
 SCALED_MOST = 50.0
 """Scaled readings are cut off here for the score."""
-PULL_MOST = 3.0
-"""A reading is learned from as if it were at most this many spreads from the mean (P. Huber's influence function)."""
 UPDATE_ROWS = 32
-"""Rows after which the components are worked out anew."""
+"""Rows after which the components are worked out anew, at least."""
+UPDATE_RATIO = 0.25
+"""And at least this part of the number of channels: working them out costs as much as judging so many rows."""
 LIMIT_QUANTILE = 0.99
 """Rows with a score above this quantile of the history's are not learned from."""
 USUAL_ADDED = 1.0
@@ -55,40 +56,6 @@ class StreamingPcaOptions(SelectionOptions):
     """Part of the variance of normal rows that the components hold."""
     floor_ratio: float = Field(default=0.1, gt=0)
     """Part of the usual range of the channels of a unit that is added to the spread of each; see `detectors.windowed.floors`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Learned:
-    """Of a group of d channels, in scaled readings: mean (d,), covariance (d, d), usual energy of each residual (d,).
-
-    pending: rows that were not learned from yet, (r, d), with r < UPDATE_ROWS counting also those that are left out: seen.
-    """
-
-    mean: Array
-    covariance: Array
-    usual: Array
-    pending: Array
-    seen: int
-
-    def components(self, variance_ratio: float) -> Array:
-        """Directions that hold this part of the variance, shape (d, k)."""
-        rising, vectors = np.linalg.eigh(self.covariance)
-        variance = np.maximum(rising[::-1], 0.0)
-        total = variance.sum()
-        kept = int(np.searchsorted(np.cumsum(variance), variance_ratio * total)) + 1 if total > 0 else 0
-        result: Array = vectors[:, ::-1][:, : min(kept, len(variance) - 1)]
-        return result
-
-    def arrays(self, number: int) -> dict[str, NDArray[Any]]:
-        """By name, to be carried from block to block."""
-        named = {"mean": self.mean, "covariance": self.covariance, "usual": self.usual, "pending": self.pending}
-        return {f"{name}{number}": array for name, array in {**named, "seen": np.array([self.seen])}.items()}
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], number: int) -> Learned:
-        """From `arrays`."""
-        mean, covariance, usual, pending = (arrays[f"{name}{number}"] for name in ("mean", "covariance", "usual", "pending"))
-        return cls(mean, covariance, usual, pending, int(arrays[f"seen{number}"][0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +84,8 @@ class Judged:
 class StreamingPcaDetector:
     """Principal components of each group of gauges that go on learning from rows that are not anomalous.
 
-    Cost: O(rows x channels x components), and an eigenvalue problem of all channels every few rows.
+    Cost: O(rows x channels x components), and an eigenvalue problem of all channels every few rows, of very many channels every few
+    hundred: about a second on one core for 2,000 of them. Missing readings count as what the others let expect.
 
     Example::
 
@@ -130,6 +98,7 @@ class StreamingPcaDetector:
     rows_needed: ClassVar[int] = 200
     raise_rows: ClassVar[int] = 1
     clear_rows: ClassVar[int] = 20
+    quiet_hours: ClassVar[float] = 1.0
 
     def __init__(self, name: str, options: StreamingPcaOptions) -> None:
         self.name = name
@@ -149,7 +118,7 @@ class StreamingPcaDetector:
         self._scales = []
         initial: dict[str, NDArray[Any]] = {}
         for view in self._groups.views.of(history.layout):
-            scale, learned = self._learn(view, *self._groups.matrix(history, view, Z_MOST))
+            scale, learned = self._learn(view, *self._groups.history(history, view))
             self._scales.append(scale)
             initial |= learned.arrays(view.number)
         self._carried = Carried(initial)
@@ -167,32 +136,49 @@ class StreamingPcaDetector:
 
     def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
         """Channels by their part of the score, with what the components expect of them."""
-        view = self._groups.views.of(frame.layout)[unit]
-        found = (self._latest.of(frame) or self._judge(frame))[unit]
-        scale, parts = self._scales[view.number], found.parts[row, view.present]
-        ranked = []
-        for i in np.argsort(-parts, kind="stable")[:RANKED_MOST]:
-            channel, feature = view.channels[i], int(view.present[i])
-            expected = float(scale.centre[feature] + found.expected[row, feature] * scale.spread[feature])
-            usual, value = self._groups.reading(view, feature, expected), float(frame.values[row, view.columns[i]])
-            share = float(parts[i] / max(float(parts.sum()), 1e-300))
-            ranked.append(Contribution(view.names[i], channel.place, value, usual, share, channel.unit))
+        ranked = self.attribute(frame, row, row, unit)[:RANKED_MOST]
         first, others = ranked[0], [c.name for c in ranked[1:] if c.share > 0.1]
         summary = f"{first.name} is {amount(first.observed, first.unit)}, {amount(first.expected, first.unit)} would fit the others"
-        return Evidence(f"{summary}; also {listed(others)}" if others else summary, tuple(ranked))
+        return Evidence(f"{summary}; also {listed(others)}" if others else summary, ranked)
+
+    def attribute(self, frame: Frame, first: int, last: int, unit: int) -> tuple[Contribution, ...]:
+        """All channels of the group by their mean part of the score in these rows."""
+        view = self._groups.views.of(frame.layout)[unit]
+        found = (self._latest.of(frame) or self._judge(frame))[unit]
+        scale, parts = self._scales[view.number], found.parts[first : last + 1][:, view.present]
+        mean, furthest = parts.mean(axis=0), first + parts.argmax(axis=0)
+        ranked = []
+        for i in np.argsort(-mean, kind="stable"):
+            channel, row, feature = view.channels[i], int(furthest[i]), int(view.present[i])
+            expected = float(scale.centre[feature] + found.expected[row, feature] * scale.spread[feature])
+            usual, value = self._groups.reading(view, feature, expected), float(frame.readings(view.columns[i : i + 1])[row, 0])
+            share = float(mean[i] / max(float(mean.sum()), 1e-300))
+            ranked.append(Contribution(view.names[i], channel.place, value, usual, share, channel.unit))
+        return tuple(ranked)
+
+    def simulate(self, rows: int, seed: int, group: int = 0) -> Array:
+        """Rows drawn from what is now known of a group, in the units of its channels; shape (rows, channels of the group).
+
+        Probabilistic principal components (M. Tipping, C. Bishop, J. R. Stat. Soc. B 61 (1999) 611), each channel with a noise
+        of its own. Rows are independent: to be compared with real rows, not with how they follow each other.
+        """
+        scale, learned = self._scales[group], Learned.of(self._carried.latest(), group)
+        return self._groups.in_units(group, scale.centre + scale.spread * learned.draw(rows, seed))
 
     def state(self) -> dict[str, Any]:
         """Groups, scales, and what is learned on from row to row."""
         scales = [{"centre": scale.centre, "spread": scale.spread, "limit": scale.limit} for scale in self._scales]
-        return {"version": 1, "groups": self._groups.state(), "scales": scales, "carried": self._carried.state()}
+        carried = self._carried.state()
+        del carried["initial"]  # as large as what runs on; it is only for rows from before
+        return {"version": VERSION, "groups": self._groups.state(), "scales": scales, "carried": carried}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
+        if state.get("version") != VERSION:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version {VERSION}")
         self._groups.restore(state["groups"])
         self._scales = [Scale(np.asarray(s["centre"]), np.asarray(s["spread"]), float(s["limit"])) for s in state["scales"]]
-        self._carried = Carried.of(state["carried"])
+        self._carried = Carried.of({**state["carried"], "initial": state["carried"]["after"]})
         self._latest = Latest()
 
     def _learn(self, view: GroupView, z: Array, there: Bools) -> tuple[Scale, Learned]:
@@ -204,18 +190,20 @@ class StreamingPcaDetector:
         scale = Scale(centre, spread, np.inf)
         x = scale.scaled(z, there)[judged(there)]
         width = x.shape[1]
-        first = Learned(np.zeros(width), x.T @ x / max(1, len(x)), np.ones(width), np.empty((0, width)), 0)
-        energy = (_residual(first, first.components(self._options.variance_ratio), x)[0] ** 2).mean(axis=0)
+        covariance = x.T @ x / max(1, len(x))
+        components = components_of(covariance, self._options.variance_ratio)
+        first = Learned(np.zeros(width), covariance[np.triu_indices(width)], np.ones(width), components, np.empty((0, width)), 0)
+        residual, _ = residual_of(first, x)
+        energy = np.square(residual).mean(axis=0)
         usual = energy + USUAL_ADDED * energy.mean() if energy.any() else np.ones(width)
-        learned = replace(first, usual=usual)
-        parts = np.abs(_residual(learned, learned.components(self._options.variance_ratio), x)[0]) / np.sqrt(usual)
-        return replace(scale, limit=float(np.quantile(parts.mean(axis=1), LIMIT_QUANTILE))), learned
+        limit = float(np.quantile((np.abs(residual) / np.sqrt(usual)).mean(axis=1), LIMIT_QUANTILE))
+        return replace(scale, limit=limit), replace(first, usual=usual)
 
     def _judge(self, frame: Frame) -> list[Judged]:
         before = self._carried.before(frame)
         after, found = dict(before), []
         for view in self._groups.views.of(frame.layout):
-            z, there = self._groups.matrix(frame, view, Z_MOST)
+            z, there = self._groups.matrix(frame, view)
             learned, result = self._follow(self._scales[view.number], Learned.of(before, view.number), z, there)
             after |= learned.arrays(view.number)
             found.append(result)
@@ -223,36 +211,18 @@ class StreamingPcaDetector:
         return self._latest.keep(frame, found)
 
     def _follow(self, scale: Scale, learned: Learned, z: Array, there: Bools) -> tuple[Learned, Judged]:
-        """Judges rows and learns from them, UPDATE_ROWS at a time counted from the end of the history."""
+        """Judges rows and learns from them, some at a time counted from the end of the history."""
         x, rows = scale.scaled(z, there), judged(there)
         parts, expected = np.empty(x.shape), np.empty(x.shape)
-        weight, start = weight_of(self._options.memory_rows), 0
+        update_rows, start = max(UPDATE_ROWS, int(UPDATE_RATIO * x.shape[1])), 0
         while start < len(x):
-            stop = min(len(x), start + UPDATE_ROWS - learned.seen)
-            residual, expected[start:stop] = _residual(learned, learned.components(self._options.variance_ratio), x[start:stop])
+            stop = min(len(x), start + update_rows - learned.seen)
+            residual, expected[start:stop] = residual_of(learned, x[start:stop])
             parts[start:stop] = np.where(there[start:stop], np.abs(residual), 0.0) / np.sqrt(learned.usual)
-            good = rows[start:stop] & (parts[start:stop].mean(axis=1) <= scale.limit) & there[start:stop].all(axis=1)
-            learned = replace(learned, pending=np.concatenate([learned.pending, x[start:stop][good]]), seen=learned.seen + stop - start)
-            if learned.seen == UPDATE_ROWS:
-                learned = _updated(learned, weight)
+            good = rows[start:stop] & (parts[start:stop].mean(axis=1) <= scale.limit)
+            known = np.where(there[start:stop], x[start:stop], expected[start:stop])[good]
+            learned = replace(learned, pending=np.concatenate([learned.pending, known]), seen=learned.seen + stop - start)
+            if learned.seen == update_rows:
+                learned = updated(learned, weight_of(self._options.memory_rows), self._options.variance_ratio)
             start = stop
         return learned, Judged(parts, expected, rows)
-
-
-def _residual(learned: Learned, components: Array, x: Array) -> tuple[Array, Array]:
-    """What is left of rows, and what the components expect of them; both (n, d)."""
-    centred = x - learned.mean
-    # a product of single rows and one of many differ in rounding; einsum does not
-    held = np.einsum("nk,dk->nd", np.einsum("nd,dk->nk", centred, components), components)
-    return centred - held, learned.mean + held
-
-
-def _updated(learned: Learned, weight: float) -> Learned:
-    """With the pending rows learned: each forgets a `weight` of what was before."""
-    pull = np.clip(learned.pending - learned.mean, -PULL_MOST, PULL_MOST)
-    share = 1.0 - (1.0 - weight) ** len(pull)
-    mean, covariance = learned.mean, learned.covariance
-    if len(pull):
-        mean = mean + share * pull.mean(axis=0)
-        covariance = (1.0 - share) * covariance + share * (pull.T @ pull) / len(pull)
-    return Learned(mean, covariance, learned.usual, learned.pending[:0], 0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collectors.frame import Frame, Histogram, Kind
-from detectors.scaling import spread_of
+from detectors.scaling import READING_MOST, spread_of
 
 Array = NDArray[np.float64]
 
@@ -30,20 +30,42 @@ class Injected:
     faulty: NDArray[np.bool_]
 
 
-def injected(frame: Frame, seed: int = 0) -> Iterator[Injected]:
-    """The rows again and again, each time with faults of another kind in some places; the same for the same seed."""
-    gauges = frame.layout.of_kind(Kind.GAUGE)
-    readings = frame.readings(gauges)
-    spread = spread_of(readings, np.nan_to_num(_medians(readings)))
-    lively = np.flatnonzero(spread > 0)
-    if len(lively):
+def injected(frame: Frame, seed: int = 0, groups: Sequence[NDArray[np.int64]] | None = None) -> Iterator[Injected]:
+    """The rows again and again, each time with faults of another kind in some places; the same for the same seed.
+
+    groups: frame columns of gauges; in each place one channel of each group has a fault, so that all groups have as many. Without
+    them all gauges are one group.
+    """
+    groups = [frame.layout.of_kind(Kind.GAUGE)] if groups is None else groups
+    lively = [found for group in groups if len((found := _lively(frame, group)).columns)]
+    if lively:
         for number, kind in enumerate(("shift", "drift", "noise", "spike", "stuck", "exchanged")):
             rng = np.random.default_rng([seed, number])
-            yield _in_gauges(frame, kind, gauges, lively, spread, rng)
+            yield _in_gauges(frame, kind, lively, rng)
     counted = [h for h in frame.layout.histograms if h.width > 3]
     if counted:
         for number, kind in enumerate(("dead region", "hot region")):
             yield _in_histograms(frame, kind, counted, np.random.default_rng([seed, 100 + number]))
+
+
+@dataclass(frozen=True, eq=False)
+class Lively:
+    """The gauges of a group that change: frame columns, and spreads in the unit of each; both of shape (channels,)."""
+
+    columns: NDArray[np.int64]
+    spread: Array
+
+
+def _lively(frame: Frame, group: NDArray[np.int64]) -> Lively:
+    readings = _readings(frame, group)
+    spread = spread_of(readings, np.nan_to_num(_medians(readings)))
+    return Lively(group[spread > 0], spread[spread > 0])
+
+
+def _readings(frame: Frame, columns: NDArray[np.int64]) -> Array:
+    """Readings such that sums of them are numbers, NaN where there is none."""
+    clipped: Array = np.clip(frame.readings(columns), -READING_MOST, READING_MOST)
+    return clipped
 
 
 def _medians(readings: Array) -> Array:
@@ -61,29 +83,39 @@ def _segments(rows: int, rng: np.random.Generator) -> list[slice]:
     return [slice(start, min(rows, start + length)) for start in starts]
 
 
-def _in_gauges(
-    frame: Frame, kind: str, gauges: NDArray[np.int64], lively: NDArray[np.int64], spread: Array, rng: np.random.Generator
-) -> Injected:
+def _in_gauges(frame: Frame, kind: str, groups: Sequence[Lively], rng: np.random.Generator) -> Injected:
+    """Faults in channels that change; a row in which no such channel has a reading has none."""
     values, faulty = frame.values.copy(), np.zeros(len(frame), dtype=bool)
     for segment in _segments(len(frame), rng):
         part = slice(segment.start, segment.start + 1) if kind == "spike" else segment
-        which = int(rng.choice(lively))
-        column, size = gauges[which], spread[which] * rng.choice((-1.0, 1.0))
-        rows = values[part, column]
-        if kind == "shift":
-            values[part, column] = rows + SHIFT * size
-        elif kind == "drift":
-            values[part, column] = rows + DRIFT * size * np.linspace(0.0, 1.0, len(rows))
-        elif kind == "noise":
-            values[part, column] = rows + NOISE * size * rng.normal(size=len(rows))
-        elif kind == "spike":
-            values[part, column] = rows + SPIKE * size
-        elif kind == "stuck":
-            values[part, column] = rows[0] + SHIFT / 2 * size
-        else:  # of another time: each reading is a usual one, and does not go with the others
-            values[part, column] = np.roll(frame.values[:, column], len(frame) // 2)[part]
-        faulty[part] = True
+        for group in groups:
+            which = int(rng.choice(len(group.columns)))
+            column, size = group.columns[which : which + 1], group.spread[which] * rng.choice((-1.0, 1.0))
+            readings = _readings(frame, column)[:, 0]
+            changed = _changed(kind, readings, part, size, rng)
+            there = np.isfinite(readings[part]) & np.isfinite(changed)
+            values[part, column[0]] = np.where(there, changed, values[part, column[0]])
+            faulty[part] |= there
     return Injected(kind, replace(frame, values=values), faulty)
+
+
+def _changed(kind: str, readings: Array, part: slice, size: float, rng: np.random.Generator) -> Array:
+    """What a channel reads in the rows of a fault; size: its spread, with the sign of the fault."""
+    rows = readings[part]
+    if kind == "shift":
+        return rows + SHIFT * size
+    if kind == "drift":
+        return rows + DRIFT * size * np.linspace(0.0, 1.0, len(rows))
+    if kind == "noise":
+        return rows + NOISE * size * rng.normal(size=len(rows))
+    if kind == "spike":
+        return rows + SPIKE * size
+    if kind == "stuck":
+        there = rows[np.isfinite(rows)]
+        return np.full(len(rows), there[0] + SHIFT / 2 * size if len(there) else np.nan)
+    # of another time: each reading is a usual one, and does not go with the others
+    moved: Array = np.roll(readings, len(readings) // 2)[part]
+    return moved
 
 
 def _in_histograms(frame: Frame, kind: str, counted: list[Histogram], rng: np.random.Generator) -> Injected:

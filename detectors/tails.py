@@ -22,7 +22,16 @@ probability still falls as the tenth power of the excess."""
 FAR = 10.0
 """Excesses are far where fewer than one in so many samples is expected there, also if all units of the pool are one sample."""
 POOLED_EXCESSES = 100.0
-"""Weight of the common shape of a pool against a unit's own, in excesses."""
+"""Weight of the common shape of a pool against a unit's own, in excesses, as long as it is not known how much units differ."""
+DIFFERENCES_KNOWN = 10.0
+"""Units whose differences weigh as much as that assumption."""
+MATCHED_EXCESSES, MATCHED_LEAST = 30.0, 1000.0
+"""Of a pool with so many excesses at least, as many as this are as rare by its tails as they were."""
+MATCHED_WITHIN, MATCHED_HALVINGS = 0.3, 12
+"""The most that the shapes of a pool are moved for that, and how finely."""
+VARIANCE_LEAST, SMALLEST_MEAN = 1e-6, 1e-300
+SHAPE_WITH_MEAN = 0.9
+"""Tails of a shape of 1 have no mean; of those near it, that of this one is taken."""
 SPREAD_FLOOR_RATIO = 0.25
 """A unit's tail is at least this wide, in parts of its pool's typical width."""
 DEGENERATE_SPREAD = 1.0
@@ -45,12 +54,15 @@ def fit_tails(excesses: Array, counts: NDArray[np.int64], pool: NDArray[np.int64
     exponential tail has the shape 1/n (a Pareto tail), and so much is added to every shape.
     """
     pools = int(pool.max(initial=-1)) + 1
-    mean, shape = _moments(excesses, counts)
-    shape = _drawn_together(shape, counts, pool, pools)
-    spread = mean * (1.0 - np.minimum(shape, 0.9))  # the mean excess of a generalised Pareto tail is spread / (1 - shape)
+    mean, own = _moments(excesses, counts)
+    shape = _drawn_together(own, counts, pool, pools)
+    together = np.bincount(pool, counts, pools)
+    for number in np.flatnonzero(together >= MATCHED_LEAST):
+        among = np.flatnonzero(pool == number)
+        shape[among] = _matched(excesses[among], counts[among], mean[among], shape[among], theta[number])
+    spread = mean * (1.0 - np.minimum(shape, SHAPE_WITH_MEAN))  # the mean excess of a generalised Pareto tail is spread / (1 - shape)
     spread = np.maximum(spread, SPREAD_FLOOR_RATIO * _typical_spread(spread, pool, pools)[pool])
-    shape = np.minimum(shape + 1.0 / np.maximum(counts * theta[pool], 1.0), SHAPE_HIGHEST)
-    shape = np.where(np.abs(shape) < SHAPE_GAP, SHAPE_GAP, shape)
+    shape = _heavier(shape, counts, theta[pool] if len(pool) else theta)
     of_pool = np.bincount(pool, counts, pools)[pool] if len(pool) else np.empty(0)
     far_survival = 1.0 / np.maximum(FAR * np.maximum(counts, 1), of_pool)
     far = spread / shape * (far_survival**-shape - 1.0)
@@ -81,14 +93,59 @@ def excess_at(chance: Array, tail: Array) -> Array:
 
 
 def _drawn_together(shape: Array, counts: NDArray[np.int64], pool: NDArray[np.int64], pools: int) -> Array:
-    """Shapes drawn towards that of their pool, and this towards the usual one."""
+    """Shapes drawn towards that of their pool, and this towards the usual one.
+
+    The less the units of a pool differ by more than chance, the more (empirical Bayes). By chance a shape varies with the
+    variance that Hosking and Wallis give (Technometrics 29 (1987) 339, equation 12), divided by the number of excesses.
+    """
     usable = np.isfinite(shape)
     weight = np.where(usable, counts, 0).astype(np.float64)
     own = np.where(usable, shape, 0.0)
     total = np.bincount(pool, weight, pools) + USUAL_EXCESSES
     common = (np.bincount(pool, weight * own, pools) + USUAL_EXCESSES * SHAPE_USUAL) / total
-    drawn: Array = np.clip((weight * own + POOLED_EXCESSES * common[pool]) / (weight + POOLED_EXCESSES), SHAPE_LOWEST, SHAPE_HIGHEST)
+    at = np.clip(common, -0.4, 0.4)  # it is finite below 1/2
+    by_chance = (1.0 - at) * (1.0 - at + 2.0 * at**2) * (2.0 - at) ** 2 / ((1.0 - 2.0 * at) * (3.0 - 2.0 * at))
+    units = np.bincount(pool, usable, pools)
+    middle = np.bincount(pool, own, pools) / np.maximum(units, 1)
+    beyond_chance = np.where(usable, (own - middle[pool]) ** 2 - by_chance[pool] / np.maximum(weight, 1.0), 0.0)
+    degrees = np.maximum(units - 1, 0)
+    expected = DIFFERENCES_KNOWN * by_chance / POOLED_EXCESSES
+    varies = (expected + np.where(degrees > 0, np.bincount(pool, beyond_chance, pools), 0.0)) / (DIFFERENCES_KNOWN + degrees)
+    pooled = (by_chance / np.maximum(varies, VARIANCE_LEAST))[pool]
+    drawn: Array = np.clip((weight * own + pooled * common[pool]) / (weight + pooled), SHAPE_LOWEST, SHAPE_HIGHEST)
     return drawn
+
+
+def _matched(excesses: Array, counts: NDArray[np.int64], mean: Array, shape: Array, theta: float) -> Array:
+    """Shapes of the units of one pool, all moved alike, so that as many of its excesses are as rare as MATCHED_EXCESSES as were.
+
+    No unit alone has seen excesses that are as rare as a promise over many units asks for; all together have. Each excess is
+    judged by the mean of the others of its unit: with its own in it, a far one would make itself look usual.
+    """
+    n = np.maximum(counts, 2)[:, None]
+    in_means = excesses / np.maximum((n * mean[:, None] - excesses) / (n - 1), SMALLEST_MEAN)
+    unit, _ = np.nonzero(in_means > 2.0)  # others are not rare
+    far = in_means[in_means > 2.0]
+    rare = MATCHED_EXCESSES / counts.sum()
+    low, high = -MATCHED_WITHIN, MATCHED_WITHIN
+    for _ in range(MATCHED_HALVINGS):
+        moved = np.clip(shape + (low + high) / 2, SHAPE_LOWEST, SHAPE_HIGHEST)
+        heavier = _heavier(moved, counts, theta)
+        base = np.maximum(1.0 + heavier[unit] * far / (1.0 - np.minimum(moved, SHAPE_WITH_MEAN))[unit], 0.0)
+        with np.errstate(divide="ignore"):  # beyond the end of a light tail
+            chance = np.where(base > 0, base ** (-1.0 / heavier[unit]), 0.0)
+        if np.count_nonzero(chance <= rare) > MATCHED_EXCESSES:
+            low = (low + high) / 2
+        else:
+            high = (low + high) / 2
+    result: Array = np.clip(shape + (low + high) / 2, SHAPE_LOWEST, SHAPE_HIGHEST)
+    return result
+
+
+def _heavier(shape: Array, counts: NDArray[np.int64], theta: Array | float) -> Array:
+    """Shapes, made heavier by what is not known of the spread; see `fit_tails`."""
+    result = np.minimum(shape + 1.0 / np.maximum(counts * theta, 1.0), SHAPE_HIGHEST)
+    return np.where(np.abs(result) < SHAPE_GAP, SHAPE_GAP, result)
 
 
 def _moments(excesses: Array, counts: NDArray[np.int64]) -> tuple[Array, Array]:

@@ -151,7 +151,10 @@ def reading_decades(probability: float, there: int, channels: int) -> float:
 def measured(
     frame: Frame, row: int, unit: Unit, probability: float, sample: Sample, ranges: Ranges | None, own: Uncertainty | None
 ) -> Uncertainty:
-    """The parts for a unit in a row; own: those that the detector itself knows, which count where they are not NaN."""
+    """The parts for a unit in a row; own: those that the detector itself knows, which count where they are not NaN.
+
+    Of what the data at hand leave open, the larger part counts: a detector need not know of readings that are missing.
+    """
     there, channels = with_reading(frame, row, unit.place)
     outside = None if ranges is None else ranges.outside(frame, row, GAUGES.of(frame.layout).within(unit.place))
     known = (
@@ -160,7 +163,9 @@ def measured(
         reading_decades(probability, there, channels),
         nan if outside is None else max((o.ratio for o in outside), default=0.0),
     )
-    parts = known if own is None else (own.training_run, own.training_data, own.statistics, own.out_of_range)
+    parts = known
+    if own is not None:
+        parts = (own.training_run, own.training_data, float(np.fmax(own.statistics, known[2])), own.out_of_range)
     return Uncertainty(*(part if isfinite(part) else other for part, other in zip(parts, known, strict=True)))
 
 
@@ -183,7 +188,10 @@ def decide(
     if uncertainty.training_run > DISAGREEMENT:
         return f"models disagree by a factor of {times(10**uncertainty.training_run)}"
     if uncertainty.statistics > max(margin, DECADES_LEAST):
-        return f"only {readings[0]} of {readings[1]} channels have a reading"
+        missing = readings[0] < readings[1]
+        return (
+            f"only {readings[0]} of {readings[1]} channels have a reading" if missing else "the readings can be understood in several ways"
+        )
     threshold = sampling_decades(sample.alpha / sample.per_row, sample.scores) if sample.per_row > 0 else nan
     if threshold > max(margin, DECADES_LEAST):
         return f"only {sample.rows:,} normal rows seen"

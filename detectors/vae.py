@@ -78,23 +78,9 @@ class VaeDetector(WindowedPcaDetector):
         return GenerativeWindows.of(state)
 
     def uncertainty(self, frame: Frame, row: int, unit: int) -> Uncertainty:
-        """How far the score would move with what the encoder is unsure of, in decades; the other parts are not known here."""
+        """How far the readings at hand leave open what they show: see `GenerativeWindows.doubt`; the other parts are not known here."""
         view = self._groups.views.of(frame.layout)[unit]
-        model = self._models[view.number].windows
-        found = self._judged(frame)[unit]
-        window = found.rows[row : row + model.window]
-        spread = model.score_spread(window) if isinstance(model, GenerativeWindows) else float("nan")
-        return Uncertainty(spread, float("nan"), float("nan"), float("nan"))
-
-    def simulate(self, rows: int, seed: int, group: int = 0) -> NDArray[np.float64]:
-        """Rows drawn from the model of a group, in the units of its channels; shape (rows, channels of the group).
-
-        Each is the end of a window of its own: to be compared with real rows, not with how they follow each other.
-        """
-        learned = self._models[group]
-        if not isinstance(learned.windows, GenerativeWindows):
-            raise TypeError(f"detector {self.name}: the model of group {group} cannot be drawn from")
-        drawn = learned.mean + learned.spread * learned.windows.draw(rows, seed)
-        features = np.array(self._groups.groups[group].features, dtype=np.int64)
-        result: NDArray[np.float64] = self._groups.scaling.centre[features] + drawn * self._groups.scaling.spread[features]
-        return result
+        model, found = self._models[view.number].windows, self._judged(frame)[unit]
+        window = slice(row, row + model.window)
+        doubt = model.doubt(found.rows[window], found.there[window]) if isinstance(model, GenerativeWindows) else float("nan")
+        return Uncertainty(float("nan"), float("nan"), doubt, float("nan"))

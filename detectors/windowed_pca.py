@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-Z_MOST = 1e6
+VERSION = 2
 SCALED_MOST = 50.0
 """Scaled readings are cut off here: one wild reading must not throw off what is expected of all others."""
 RANKED_MOST = 10
@@ -78,10 +78,14 @@ class GroupModel:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Of one group in a frame. parts: shape (n, d), by channel; rows: scaled, shape (window - 1 + n, d); judged: shape (n,)."""
+    """Of one group in a frame. parts: shape (n, d), by channel; rows: scaled, shape (window - 1 + n, d); judged: shape (n,).
+
+    there: where there is a reading, of the shape of `rows`.
+    """
 
     parts: Floats
     rows: Floats
+    there: Bools
     judged: Bools
 
 
@@ -108,6 +112,7 @@ class WindowedPcaDetector:
     rows_needed: ClassVar[int] = 200
     raise_rows: ClassVar[int] = 1
     clear_rows: ClassVar[int] = 20
+    quiet_hours: ClassVar[float] = 1.0
 
     def __init__(self, name: str, options: WindowOptions) -> None:
         self.name = name
@@ -130,7 +135,7 @@ class WindowedPcaDetector:
         self._models = []
         initial: dict[str, NDArray[Any]] = {"time_ns": np.array([np.iinfo(np.int64).min // 2])}
         for view in self._groups.views.of(history.layout):
-            z, there = self._groups.matrix(history, view, Z_MOST)
+            z, there = self._groups.history(history, view)
             model = self._learn(history, view, z, there)
             self._models.append(model)
             before, width = model.windows.window - 1, z.shape[1]
@@ -179,15 +184,23 @@ class WindowedPcaDetector:
             lines.append(line(contribution.name, contribution.unit, values, centre, edge - centre, contribution.share))
         return moment.series(f"Channels of {view.group.name} that do not fit the others and the rows before", lines)
 
+    def simulate(self, rows: int, seed: int, group: int = 0) -> Array:
+        """Rows drawn from the model of a group, in the units of its channels; shape (rows, channels of the group).
+
+        Each is the end of a window of its own: to be compared with real rows, not with how they follow each other.
+        """
+        model = self._models[group]
+        return self._groups.in_units(group, model.mean + model.spread * model.windows.draw(rows, seed))
+
     def state(self) -> dict[str, Any]:
         """Groups, components, and the rows that windows go on from."""
         learned = {"groups": self._groups.state(), "models": [model.state() for model in self._models], "step_ns": self._step_ns}
-        return {"version": 1, **learned, "carried": self._carried.state()}
+        return {"version": VERSION, **learned, "carried": self._carried.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Goes on from a `state`. Raises ValueError where another version wrote it."""
-        if state.get("version") != 1:
-            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version 1")
+        if state.get("version") != VERSION:
+            raise ValueError(f"detector {self.name}: model of version {state.get('version')}, this is version {VERSION}")
         self._groups.restore(state["groups"])
         self._models = [
             GroupModel(np.asarray(model["mean"]), np.asarray(model["spread"]), self.windows_of(model["windows"]))
@@ -226,10 +239,10 @@ class WindowedPcaDetector:
         found = []
         for view in self._groups.views.of(frame.layout):
             model, number = self._models[view.number], view.number
-            z, there = self._groups.matrix(frame, view, Z_MOST)
+            z, there = self._groups.matrix(frame, view)
             rows = np.concatenate([before[f"rows{number}"], model.scaled(z, there)])
             all_there = np.concatenate([before[f"there{number}"], there])
-            found.append(Judged(_parts(model.windows, rows, all_there, fresh), rows, judged(there)))
+            found.append(Judged(_parts(model.windows, rows, all_there, fresh), rows, all_there, judged(there)))
             keep = model.windows.window - 1
             lost = max(0, int(fresh[-1]) + keep - len(frame)) if len(fresh) else 0
             after[f"rows{number}"], after[f"there{number}"] = rows[len(rows) - keep :].copy(), all_there[len(rows) - keep :].copy()

@@ -62,16 +62,16 @@ def read_events(path: Path, zone: tzinfo) -> list[Event]:
 
 
 def moment_ns(text: str, zone: tzinfo) -> int:
-    """A time in ns since 1970, UTC. Raises ValueError."""
+    """A time in ns since 1970, UTC; what may be a date (20261130) is one. Raises ValueError."""
     text = text.strip()
-    try:
-        return int(float(text) * 1e9)
-    except (ValueError, OverflowError):
-        pass
     try:
         moment = datetime.fromisoformat(text)
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
         return int(moment.astimezone(UTC).timestamp() * 1_000_000) * 1_000
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return int(float(text) * 1e9)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r}: a time is written like 2026-11-30 or 2026-11-30T12:00") from None
 

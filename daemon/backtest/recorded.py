@@ -67,7 +67,8 @@ class HistorySource:
         end_ns = min(self._between_ns[1], max(run.last_ns for run in runs) + 1)
         while at_ns < end_ns:
             yield from self._history.read(stream, at_ns, min(at_ns + DAY_NS, end_ns))
-            at_ns += DAY_NS
+            later = (run.first_ns for run in runs if run.last_ns >= at_ns + DAY_NS)
+            at_ns = max(at_ns + DAY_NS, min(later, default=end_ns))  # days of which there is nothing are passed over
 
 
 Source = TableSource | HistorySource
@@ -76,13 +77,12 @@ Source = TableSource | HistorySource
 def open_recorded(settings: Settings, folder: Path, from_ns: int | None, to_ns: int | None) -> list[Source]:
     """All sources of the configuration of which anything was recorded.
 
-    The history in `folder` comes first, then that of the configuration; a source of neither is read through its collector where
-    that one is finite.
+    The history in `folder` comes first; a source that it has nothing of is read through its collector where that one is finite.
     """
     found: list[Source] = []
     for name, section in settings.source.items():
         topic = "conditions" if section.role == "conditions" else "frames"
-        source = _of_history(name, topic, folder, settings.history.path, from_ns, to_ns)
+        source = _of_history(name, topic, folder, from_ns, to_ns)
         if source is not None:
             found.append(source)
         elif plugins.load("collectors", section.collector).finite:
@@ -90,9 +90,9 @@ def open_recorded(settings: Settings, folder: Path, from_ns: int | None, to_ns: 
     return found
 
 
-def _of_history(name: str, topic: str, folder: Path, configured: Path | None, from_ns: int | None, to_ns: int | None) -> Source | None:
-    for root in (folder, folder / "history", configured):
-        history = History(root, topic) if root is not None and root.is_dir() else None
+def _of_history(name: str, topic: str, folder: Path, from_ns: int | None, to_ns: int | None) -> Source | None:
+    for root in (folder, folder / "history"):
+        history = History(root, topic) if root.is_dir() else None
         streams = [s for s in history.streams() if s.split("#")[0] == name and history.files(s, from_ns, to_ns)] if history else []
         if history is not None and streams:
             return HistorySource(name, history, streams, from_ns, to_ns)

@@ -32,7 +32,7 @@ from daemon.settings import Settings, parse
     help="False alarms a day that are accepted; repeatable. By default 0.1, 1 and 10.",
 )  # fmt: skip
 @click.option(
-    "--labels", "labels_path", type=click.Path(dir_okay=False, path_type=Path),
+    "--labels", "labels_path", type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What is known to have happened: CSV with the columns start, end and, if you like, name.",
 )  # fmt: skip
 @click.option("--plot", "plot_path", type=click.Path(dir_okay=False, path_type=Path), help="Writes a picture (.png, .svg, .pdf).")

@@ -14,9 +14,12 @@ import click
 
 from daemon.commands.common import MISUSED, Failure, config_option, json_option, print_json, reported
 from daemon.commands.train import FIGURES
+from daemon.ranking.standing import Ranking
 from daemon.settings import Settings, detector_settings, load
+from daemon.store.rankings import RankingVersion, ranking_versions
 from daemon.store.shadow import Silent, beside_what_was_sent
 from daemon.store.store import Store
+from daemon.train.outcome import RANKING
 from detectors.model_store import Ledger, Manifest, ModelError, ModelName, ModelStore
 
 T = TypeVar("T")
@@ -34,7 +37,7 @@ def models() -> None:
 @json_option
 @reported
 def list_models(config_path: Path, *, as_json: bool) -> None:
-    """List all versions of all models.
+    """List all versions of all models, and of the order of incidents that is learned from labels.
 
     Example: shiftwatch models list
     """
@@ -42,7 +45,11 @@ def list_models(config_path: Path, *, as_json: bool) -> None:
     store = ModelStore(settings.models.path, settings.models.keep)
     names = store.names()
     for name in names:
-        ledger = _ledger(store, name)
+        try:
+            ledger = store.ledger(name)
+        except ModelError as error:  # the others are shown all the same
+            print_json({"name": str(name), "error": str(error)}) if as_json else click.echo(f"{error}")
+            continue
         for version in store.versions(name):
             try:
                 manifest = store.manifest(name, version)
@@ -51,7 +58,13 @@ def list_models(config_path: Path, *, as_json: bool) -> None:
                 continue
             state = state_of(ledger, version)
             print_json(_short(manifest, state)) if as_json else click.echo(_line(manifest, state, settings.zone))
-    if not names and not as_json:
+    learned = _rankings(settings)
+    for state, ranking in learned:
+        if as_json:
+            print_json({"name": "/".join(RANKING), "state": state, **asdict(ranking)})
+        else:
+            click.echo(_ranking_line(state, ranking, settings.zone))
+    if not names and not learned and not as_json:
         click.echo(f"No models in {settings.models.path}. shiftwatch train makes some.")
 
 
@@ -178,6 +191,23 @@ def state_of(ledger: Ledger, version: int) -> str:
     return "previous" if version in ledger.previous else "kept out"
 
 
+def _rankings(settings: Settings) -> list[tuple[str, RankingVersion]]:
+    """What was learned from labels, the oldest first; only the newest version can be in use."""
+    store = Store(settings.store.resolve())
+    try:
+        versions = ranking_versions(store)
+        standing = Ranking(store).now()
+    finally:
+        store.close()
+    newest = [("in use" if standing.acts else "kept out", replace(one, why=standing.why)) for one in versions[:1]]
+    return [*(("previous" if one.used else "kept out", one) for one in versions[:0:-1]), *newest]
+
+
+def _ranking_line(state: str, ranking: RankingVersion, zone: tzinfo) -> str:
+    name, labels = "/".join(RANKING), f"{ranking.labels} label{'s' * (ranking.labels != 1)}"
+    return f"{name:<28} {ranking.version:>4}  {state:<9} {_when(ranking.trained_ns, zone)}  {labels}  ({ranking.why})"
+
+
 def _short(manifest: Manifest, state: str) -> dict[str, Any]:
     names = ("version", "trained_from_ns", "trained_to_ns", "rows", "held_back_rows", "created_ns", "verdict")
     return {"name": str(manifest.name), "state": state, "figures": dict(manifest.figures)} | {n: getattr(manifest, n) for n in names}
@@ -253,10 +283,6 @@ def _silent(settings: Settings) -> list[ModelName]:
 
 def _promoted(ledger: Ledger) -> Ledger:
     return replace(ledger, promoted=True).noted(time.time_ns(), "detector promoted")
-
-
-def _ledger(store: ModelStore, name: ModelName) -> Ledger:
-    return _asked(lambda: store.ledger(name))
 
 
 def _asked(ask: Callable[[], T]) -> T:

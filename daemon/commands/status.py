@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,33 @@ def screen(found: dict[str, Any]) -> list[str]:
         f"{s['stream'][:23]:<24}{s['rows']:>9}  {s['findings']:>8}  {s['state']}"[:80].rstrip()
         for s in sorted(streams, key=lambda s: s["stream"])
     ]
-    return lines + _shadow_lines(streams)
+    return lines + _alarm_lines(streams) + _refused_lines(streams) + _shadow_lines(streams) + _label_lines(found["stages"])
+
+
+def _alarm_lines(streams: list[dict[str, Any]]) -> list[str]:
+    """What each detector promised and did, false alarms and real ones together, and what it asks; nothing before any has learned."""
+    lines = []
+    for stream in sorted(streams, key=lambda s: str(s["stream"])):
+        for alarms in stream.get("alarms", []):
+            measured = "not yet"
+            if alarms["measured_per_day"] is not None:
+                low, high = (f"{alarms[end]:.3g}" for end in ("low", "high"))
+                measured = f"{alarms['measured_per_day']:.3g} ({low}–{high}) in {_age(alarms['days'] * 86400)}"
+            name = f"{stream['stream']}/{alarms['detector']}"[:31]
+            lines.append(f"{name:<32}{alarms['promised_per_day']:>8.3g}  {measured:<29}{alarms['questions']:>9}".rstrip())
+    return ["", f"{'alarms a day':<32}{'promised':>8}  {'raised (90 % interval)':<29}questions", *lines] if lines else []
+
+
+def _refused_lines(streams: list[dict[str, Any]]) -> list[str]:
+    """Models that should be in use and cannot be, with the reason; nothing where there are none."""
+    lines = [
+        line
+        for stream in sorted(streams, key=lambda s: str(s["stream"]))
+        for model in stream.get("models", [])
+        if model.get("refused")
+        for line in textwrap.wrap(f"{stream['stream']}/{model['detector']}  {model['refused']}", 80, subsequent_indent="  ")
+    ]
+    return ["", "models that cannot be used (what judged before goes on)", *lines] if lines else []
 
 
 def _shadow_lines(streams: list[dict[str, Any]]) -> list[str]:
@@ -64,6 +91,12 @@ def _shadow_lines(streams: list[dict[str, Any]]) -> list[str]:
                 version = "" if model["silent"] else f" version {model['beside']}"
                 lines.append(f"{stream['stream']}/{model['detector']}{version}  {model['found']} silent findings"[:80])
     return ["", "in shadow (shiftwatch models shadow)", *lines] if lines else []
+
+
+def _label_lines(stages: list[dict[str, Any]]) -> list[str]:
+    """Whether labels order the incidents, and why; nothing where nothing was learned from them."""
+    said = [str(stage["labels"]) for stage in stages if stage.get("labels")]
+    return ["", *textwrap.wrap(f"labels {said[0]}", 80)] if said else []
 
 
 def _age(seconds: float) -> str:

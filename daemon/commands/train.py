@@ -9,7 +9,7 @@ import click
 
 from daemon.commands.common import FAILED, MISUSED, Failure, config_option, json_option, print_json, reported
 from daemon.settings import load
-from daemon.train.outcome import Outcome, Request
+from daemon.train.outcome import RANKING, Outcome, Request
 from daemon.train.process import TrainingFailed, TrainingProcess
 
 STATE_WORDS = {"in_use": "in use", "shadow": "in shadow", "kept_out": "kept out", "failed": "not trained"}
@@ -21,18 +21,23 @@ STATE_WORDS = {"in_use": "in use", "shadow": "in shadow", "kept_out": "kept out"
 @click.argument("detector", default="")
 @click.option("--from", "from_text", default="", help="Rows from this time on (ISO 8601; the experiment's time zone unless it says one).")
 @click.option("--to", "to_text", default="", help="Rows before this time.")
+@click.option("--labels", is_flag=True, help="Only the order of incidents, from what people called real or not a problem.")
 @json_option
 @reported
-def train(config_path: Path, source: str, detector: str, from_text: str, to_text: str, *, as_json: bool) -> None:
+def train(config_path: Path, source: str, detector: str, from_text: str, to_text: str, *, labels: bool, as_json: bool) -> None:
     """Train models from the history (or from recorded sources), all of them or those of a SOURCE and DETECTOR.
 
     A new model comes into use where it is better than the one before, on rows that both have not seen. Runs in a process of
-    its own with low priority.
+    its own with low priority. Where people have called incidents real or not a problem, the order of incidents by attention is
+    learned, too; it is used only where it puts later ones into a better order than their tail probabilities.
 
     Example: shiftwatch train hv --from 2026-11-01
     """
     settings = load(config_path)
-    request = Request(source, detector, _time_ns(from_text, "--from", settings.zone), _time_ns(to_text, "--to", settings.zone))
+    if labels and (source or detector or from_text or to_text):
+        raise Failure("--labels takes all labels: leave out SOURCE, DETECTOR, --from and --to", MISUSED)
+    from_ns, to_ns = _time_ns(from_text, "--from", settings.zone), _time_ns(to_text, "--to", settings.zone)
+    request = Request(source, detector, from_ns, to_ns, labels)
     process = TrainingProcess(settings, request)
     failed = 0
     try:
@@ -52,6 +57,8 @@ def lines(outcome: Outcome) -> list[str]:
     name = f"{outcome.stream}/{outcome.detector}"
     if outcome.state == "failed":
         return [f"{name}: not trained: {outcome.why}"]
+    if (outcome.stream, outcome.detector) == RANKING:
+        return [f"{name} version {outcome.version}: {outcome.why}" if outcome.version else f"{name}: {outcome.why}"]
     said = [
         f"{name} version {outcome.version}: {STATE_WORDS[outcome.state]}, {outcome.why}",
         f"  learned from {outcome.rows} rows, held back {outcome.held_back_rows}",

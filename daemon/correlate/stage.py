@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from daemon import messages, metrics
 from daemon.bus.bus import Bus, BusError, Record, TopicPartition
 from daemon.correlate import saved
+from daemon.correlate.cases import keep_cases
 from daemon.correlate.correlator import Correlator
 from daemon.correlate.graph import CausalityGraph
 from daemon.correlate.grouping import Grouping
@@ -186,6 +187,7 @@ class CorrelateStage:
                     whole = _whole_of(incident, changed)
                     self._store.move_figures(connection, incident.id, whole.id, whole.cause_finding)
             self._keep_figures(connection, changed)
+            keep_cases(connection, changed.values(), self._correlator.known)
             new = [label for label in labels if self._store.put_label(connection, label)]
             self._pass_on(connection, new, changed)
             self._store.save_state(connection, self.name, state, offsets, time.time_ns())

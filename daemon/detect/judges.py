@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,23 +14,28 @@ from collectors.frame import Frame, Quality
 from daemon import metrics, plugins
 from daemon.detect.findings import Event
 from daemon.detect.learning import Learner, share_of_budget
+from daemon.detect.persistence import persistence, quiet_hours
 from daemon.detect.questions import Questions
 from daemon.detect.recent import Recent, later
 from daemon.detect.redrawing import Redrawing
 from daemon.sections import DetectorSettings
 from daemon.settings import Settings, detector_settings
-from detectors.conditioned import AsOf, ConditionedDetector, conditioned, nothing_known
+from detectors.conditioned import AsOf, conditioned, nothing_known
 from detectors.episodes import Episode, Episodes
 from detectors.figure import Figure
-from detectors.finding import Certainty, Detector, Evidence, Habitual, Persisting, Remembering, Rule
-from detectors.judging import Judged, Judging, Promise
+from detectors.finding import Certainty, Detector, Evidence, Habitual, Remembering, Rule
+from detectors.judged import Judged
+from detectors.judging import Judging, Promise
 from detectors.model_store import Model
 
 log = logging.getLogger(__name__)
 
 STATE_VERSION = 2
-RAISE_ROWS, CLEAR_ROWS = 2, 3
-"""Bad rows in a row before there is a finding, and good ones before it has cleared, unless configuration or the method says otherwise."""
+
+
+def just_one() -> int:
+    """Streams of a source that is not split."""
+    return 1
 
 
 class RuleJudge:
@@ -78,11 +84,18 @@ class RuleJudge:
 class DetectorJudge:
     """A detector that learns: silent while it does, then judged such that its share of the budget is kept."""
 
-    def __init__(self, source: str, detector: Detector, section: DetectorSettings, settings: Settings) -> None:
+    def __init__(
+        self, stream: str, detector: Detector, section: DetectorSettings, settings: Settings, siblings: Callable[[], int] = just_one
+    ) -> None:
         self.name = detector.name
-        self._source = source
-        promise = Promise(share_of_budget(settings), *persistence(detector, section))
-        self._learner = Learner(source, detector, settings.learning, promise)
+        self._source = stream
+        rows = (*persistence(detector, section), quiet_hours(detector, section))
+
+        def promise() -> Promise:
+            return Promise(share_of_budget(settings) / max(1, siblings()), *rows)
+
+        self._begin: Callable[[], Learner] = lambda: Learner(stream, detector, settings.learning, promise)
+        self._learner = self._begin()
         self._questions = Questions(detector.name)
         self._redrawing = Redrawing()
 
@@ -161,13 +174,18 @@ class DetectorJudge:
         """All that it has learned and is in the middle of."""
         return {"version": STATE_VERSION, "learner": self._learner.state(), "questions": self._questions.state()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a `state`; one of another version is set aside, and it learns anew."""
-        if state.get("version") != STATE_VERSION:
-            log.warning("state of another version, learning anew source=%s detector=%s", self._source, self.name)
-            return
-        self._learner.restore(state["learner"])
-        self._questions.restore(state["questions"])
+    def restore(self, state: dict[str, Any]) -> bool:
+        """Goes on from a `state`; False where it is of another version: it is set aside, and the detector learns anew."""
+        try:
+            if state.get("version") != STATE_VERSION:
+                raise ValueError(f"judge of version {state.get('version')}, this is version {STATE_VERSION}")
+            self._learner.restore(state["learner"])
+            self._questions.restore(state["questions"])
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("state set aside, learning anew source=%s detector=%s reason=%r", self._source, self.name, str(error))
+            self._learner, self._questions = self._begin(), Questions(self.name)
+            return False
+        return True
 
     def _events(self, frame: Frame, got: Judged, recent: Recent) -> list[Event]:
         reasons = {id(episode): reason for episode, reason in got.doubtful}
@@ -215,13 +233,6 @@ class DetectorJudge:
         metrics.QUESTIONS.labels(**labels).set(self._questions.standing)
 
 
-def persistence(method: Rule | Detector, section: DetectorSettings) -> tuple[int, int, int | None]:
-    """Rows that raise, rows that clear, and rows that raise what is critical: as configured, else as the method is made for."""
-    method = method.inner if isinstance(method, ConditionedDetector) else method
-    made_for = (method.raise_rows, method.clear_rows) if isinstance(method, Persisting) else (RAISE_ROWS, CLEAR_ROWS)
-    return section.raise_rows or made_for[0], section.clear_rows or made_for[1], section.critical_raise_rows
-
-
 def covered(got: Judged, active: int) -> NDArray[np.bool_]:
     """Rows that an alarm covers, shape (n,), from the first bad row on; active: episodes that lasted before the first row."""
     change = np.zeros(len(got.bad) + 1, dtype=np.int64)
@@ -266,8 +277,15 @@ def _event(
     )
 
 
-def build_judges(source: str, settings: Settings, as_of: AsOf = nothing_known) -> tuple[list[RuleJudge], list[DetectorJudge]]:
-    """The judges of a source, as configured; as_of: what conditions were, for detectors that take out what these account for."""
+def build_judges(
+    stream: str, settings: Settings, as_of: AsOf = nothing_known, siblings: Callable[[], int] = just_one
+) -> tuple[list[RuleJudge], list[DetectorJudge]]:
+    """The judges of a stream, as configured.
+
+    as_of: what conditions were, for detectors that take out what these account for; siblings: how many streams its source has, itself
+    included, once it has learned: they share what the source may raise.
+    """
+    source = stream.split("#", maxsplit=1)[0]
     rules: list[RuleJudge] = []
     detectors: list[DetectorJudge] = []
     for name in settings.source[source].detectors if source in settings.source else ():
@@ -275,7 +293,7 @@ def build_judges(source: str, settings: Settings, as_of: AsOf = nothing_known) -
         plugin = plugins.load("detectors", section.method or name)(name, section.options)
         if isinstance(plugin, Detector):
             plugin = conditioned(plugin, section.options, section.conditions, season=section.season, as_of=as_of)
-            detectors.append(DetectorJudge(source, plugin, section, settings))
+            detectors.append(DetectorJudge(stream, plugin, section, settings, siblings))
         else:
             rules.append(RuleJudge(plugin, section))
     return rules, detectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class Learner:
     as normal.
     """
 
-    def __init__(self, source: str, detector: Detector, settings: LearningSettings, promise: Promise) -> None:
+    def __init__(self, source: str, detector: Detector, settings: LearningSettings, promise: Callable[[], Promise]) -> None:
+        """promise: asked for once there is something to judge by."""
         self._source = source
         self.detector = detector
         self._promise = promise
@@ -133,7 +135,7 @@ class Learner:
         """Goes on from a `state`."""
         if state["model"] is not None:
             self.detector.restore(state["model"])
-            self.judging = Judging(self._promise)
+            self.judging = Judging(self._promise())
             self.judging.restore(state["judging"])
         self.fitted_ns, self._rows = int(state["fitted_ns"]), int(state["rows"])
         self._history = [] if state["history"] is None else [_frame_of(state["history"])]
@@ -163,7 +165,7 @@ class Learner:
 
     def _calibrate(self, held_back: Scores, time_ns: NDArray[np.int64]) -> None:
         """What lasts goes on under the new calibration."""
-        self.judging = self.judging or Judging(self._promise)
+        self.judging = self.judging or Judging(self._promise())
         self.judging.learn(held_back, time_ns)
 
     def _fit(self) -> None:

@@ -41,20 +41,23 @@ class Questions:
 
         ended: all episodes of the same rows; one that has become a question does not end, its finding asks.
         """
-        events = []
-        asking = {question.unit.key: question for question in questions if question.closed_ns is None}
+        asked_at = {(question.unit.key, question.asked_ns) for question in questions if question.closed_ns is None}
+        asking: dict[tuple[str, int], list[Episode]] = {}
         others = []
         for episode in ended:
-            question = asking.get(episode.unit.key.removesuffix("?"))
-            if question is None or episode.cleared_ns is None or episode.row >= 0:
+            at = (episode.unit.key.removesuffix("?"), episode.cleared_ns or 0)
+            if episode.row >= 0 or at not in asked_at:
                 others.append(episode)
-                continue
-            asked = _Asked(episode.unit, episode.since_ns, episode.raised_ns, question.asked_ns)
-            self._asked[question.unit.key] = asked
-            events.append(self._event(asked, episode.last_ns, None))
-        for question in questions:
-            known = self._asked.pop(question.unit.key, None) if question.closed_ns is not None else None
-            if known is not None and question.closed_ns is not None:
+            else:
+                asking.setdefault(at, []).append(episode)
+        events = []
+        for question in questions:  # in order: one may be closed and asked anew at the same time
+            key = question.unit.key
+            if question.closed_ns is None:
+                for episode in asking.get((key, question.asked_ns), ()):
+                    asked = self._asked[key] = _Asked(episode.unit, episode.since_ns, episode.raised_ns, question.asked_ns)
+                    events.append(self._event(asked, episode.last_ns, None))
+            elif (known := self._asked.pop(key, None)) is not None:
                 self._expected.pop(known.unit.key, None)
                 events.append(self._event(known, question.closed_ns, question.closed_ns))
         return events, others

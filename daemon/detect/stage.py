@@ -30,14 +30,11 @@ from daemon.store.state import Fenced, Lease, StateStore
 
 log = logging.getLogger(__name__)
 
-SAVE_EVERY_S = 10.0
-"""Wall seconds between snapshots of state."""
-SAVE_EVERY_BLOCKS = 2000
-"""Blocks after which state is saved anyway, so that a fast replay has little to do again after a crash."""
+SAVE_EVERY_S, SAVE_EVERY_BLOCKS = 10.0, 2000
+"""Wall seconds between snapshots of state, and blocks after which it is saved anyway: a crash costs a fast replay little."""
 READ_EXISTING_S = 30.0
 """How long it may take to read the layouts and conditions that are there, before the first block is judged."""
-LAG_EVERY_S = 5.0
-"""Wall seconds between looks at how far behind it is."""
+LAG_EVERY_S = 5.0  # wall seconds between looks at how far behind it is
 HOLD_S = 5.0
 """How long a block waits for its layout, or for conditions up to its time (wall time; a replay waits for ever)."""
 
@@ -65,6 +62,7 @@ class DetectStage:
         self._bus_outlives_us = settings.bus.driver != "memory" and not self._agent  # an agent reads what it collects itself
         self._hold_s = float("inf") if wait_for_conditions else HOLD_S
         self._layouts: dict[str, Layout] = {}
+        self._streams: dict[str, set[str]] = defaultdict(set)
         self._conditions = ConditionHistory()
         self._condition_progress: dict[str, int] = {}
         self._early: deque[Held] = deque()
@@ -139,6 +137,7 @@ class DetectStage:
             self._refuse(record, error)
             return
         self._layouts[layout.digest] = layout
+        self._streams[layout.source].add(layout.stream)
 
     def _apply_answers(self) -> None:
         """Tells the watches what people have said; also those that were restored from before it was said."""
@@ -221,7 +220,8 @@ class DetectStage:
         self._bus.publish("findings", stream, messages.encode(Progress(watch.reported_as, watch.progress_ns)))
 
     def _new_watch(self, stream: str) -> StreamWatch:
-        return StreamWatch(stream, self._settings, "agent" if self._agent else "")
+        siblings = self._streams[stream.split("#", maxsplit=1)[0]]
+        return StreamWatch(stream, self._settings, "agent" if self._agent else "", siblings=lambda: len(siblings))
 
     def _refuse(self, record: Record, error: WireError) -> None:
         subject = f"{record.topic} {record.partition}/{record.offset} key {record.key!r}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -17,7 +17,7 @@ from collectors.wire import END_OF_STREAM_NS, JUDGED_ALL, Block
 from daemon import metrics
 from daemon.conditions import in_words, muted_rows
 from daemon.detect.findings import Event, FindingBook
-from daemon.detect.judges import RuleJudge, build_judges
+from daemon.detect.judges import RuleJudge, build_judges, just_one
 from daemon.detect.modelled import ModelledJudge, build_modelled
 from daemon.detect.recent import Recent, encoded
 from daemon.detect.upkeep import UpkeepRule
@@ -37,8 +37,11 @@ class StreamWatch:
     older than that: reports of a stream rise in time.
     """
 
-    def __init__(self, stream: str, settings: Settings, place: str = "") -> None:
-        """`place`: where it judges ("agent"), where not in the detect stage that has all streams: its reports are told apart by it."""
+    def __init__(self, stream: str, settings: Settings, place: str = "", siblings: Callable[[], int] = just_one) -> None:
+        """`place`: where it judges ("agent"), where not in the detect stage that has all streams: its reports are told apart by it.
+
+        `siblings`: streams that the source has; they share what its detectors may raise.
+        """
         self.stream = stream
         self.reported_as = f"{stream}@{place}" if place else stream
         self._agent = bool(place)
@@ -48,8 +51,8 @@ class StreamWatch:
         place = self._section.place if self._section is not None and self._section.place else settings.experiment
         self._upkeep = UpkeepRule(self.source, place, self._section)
         self._gap_ns = int(self._section.longest_gap_s * 1e9) if self._section is not None else 0
-        self._rules = build_judges(self.source, settings)[0]
-        self._detectors = build_modelled(stream, self.source, settings, self._as_of)
+        self._rules = build_judges(stream, settings)[0]
+        self._detectors = build_modelled(stream, settings, self._as_of, siblings)
         self._book = FindingBook(self.source)
         self._recent = Recent()
         self._names = settings.conditions
@@ -236,11 +239,14 @@ class StreamWatch:
         return [self._told(event, conditions) for event in events]
 
     def _end_orphans(self, at_ns: int) -> list[FindingReport]:
-        """What a detector had found that was taken out of the configuration while the daemon was down."""
-        if self._names_checked or at_ns >= END_OF_STREAM_NS:
+        """What a detector had found that has begun anew, or was taken out of the configuration while the daemon was down."""
+        if at_ns >= END_OF_STREAM_NS:
+            return []
+        anew = {detector.name for detector in self._detectors if detector.take_anew()}
+        if self._names_checked and not anew:
             return []
         self._names_checked = True
-        ended = self._book.end_others({self._upkeep.name, *(judge.name for judge in self._judges())}, at_ns)
+        ended = self._book.end_others({self._upkeep.name, *(judge.name for judge in self._judges())} - anew, at_ns)
         return [self._report(at_ns, finding) for finding in ended]
 
     def _is_ours(self, judge: str) -> bool:

@@ -7,8 +7,11 @@ good, the qualities of a row. Names that begin with `_` get another one in front
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -135,6 +138,12 @@ class Head:
     layout: str
     reach: Reach
     rows: int
+    width: int
+
+    @property
+    def bytes(self) -> int:
+        """Of its values in memory, at most."""
+        return self.rows * self.width * 8
 
 
 def read_head(path: Path) -> Head:
@@ -145,25 +154,29 @@ def read_head(path: Path) -> Head:
         if said.get("shiftwatch") != VERSION:
             raise HistoryError(f"{path}: version {said.get('shiftwatch', '?')[:20]}, this reader knows {VERSION}")
         epoch, sequence = said["reach"].split(" ")
-        return Head(said["stream"], said["layout"], Reach(int(epoch), int(sequence)), found.num_rows)
+        return Head(said["stream"], said["layout"], Reach(int(epoch), int(sequence)), found.num_rows, int(said["width"]))
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise HistoryError(f"{path}: {_one_line(error)}") from None
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes a file as a whole or not at all: under another name first, which is changed once all is on the disk."""
+    _write(path, lambda sink: pq.write_table(table, sink, compression="zstd"))
+
+
+def _write(path: Path, content: Callable[[BinaryIO], object]) -> None:
+    """The other name is this writer's own: two that write the same file do not meet. A disk that is full keeps nothing of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as sink:
-        pq.write_table(table, sink, compression="zstd")
-        sink.flush()
-        os.fsync(sink.fileno())
-    commit(partial, path)
-
-
-def commit(partial: Path, path: Path) -> None:
-    """Gives a complete file its name, for good."""
-    partial.replace(path)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        with partial.open("wb") as sink:
+            content(sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -174,15 +187,8 @@ def commit(partial: Path, path: Path) -> None:
 def write_layout(root: Path, layout: Layout) -> None:
     """Puts the layout beside the files, once."""
     path = root / "layouts" / f"{layout.digest}.json"
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL)
-    with partial.open("wb") as sink:
-        sink.write(encode_layout(layout))
-        sink.flush()
-        os.fsync(sink.fileno())
-    commit(partial, path)
+    if not path.exists():
+        _write(path, lambda sink: sink.write(encode_layout(layout)))
 
 
 def read_layout(root: Path, digest: str) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,12 @@ log = logging.getLogger(__name__)
 EVER_NS = (-(2**62), 2**62)
 MAX_READ_BYTES = 1_000_000_000
 """Values that are read at once."""
+ATTEMPTS = 5
+"""How often files are listed again where some were merged or removed while they were read; it happens once an hour at most."""
+
+
+class _Gone(Exception):  # noqa: N818 - what happened
+    """A file is not there any more: it was merged with others or has expired since it was listed."""
 
 
 class History:
@@ -52,13 +59,16 @@ class History:
         """The rows file by file, as they were written: one file in memory at a time. A damaged file is left out and named in the log."""
         return self._read_files(self.files(stream, from_ns, to_ns), _interval(from_ns, to_ns))
 
-    def _read_files(self, paths: Iterable[Path], between_ns: tuple[int, int]) -> Iterator[Frame]:
+    def _read_files(self, paths: Iterable[Path], between_ns: tuple[int, int], *, whole: bool = False) -> Iterator[Frame]:
+        """Raises _Gone where all are wanted as a `whole` and one has gone."""
         for path in paths:
             try:
                 frame = read_frame(path, self._layout(read_head(path).layout), between_ns)
             except HistoryError as error:
-                if path.exists():  # else it was merged with others or has expired since it was listed
+                if path.exists():
                     log.warning("history skipped reason=%r", str(error))
+                elif whole:
+                    raise _Gone from None
                 continue
             if len(frame):
                 yield frame
@@ -68,9 +78,15 @@ class History:
 
         Where all would be more than `max_bytes`, the newest rows that fit, by whole files.
         """
+        for _ in range(ATTEMPTS):
+            with suppress(_Gone):
+                return self._read(stream, (from_ns, to_ns), max_bytes, whole=True)
+        return self._read(stream, (from_ns, to_ns), max_bytes, whole=False)
+
+    def _read(self, stream: str, between: tuple[int | None, int | None], max_bytes: int, *, whole: bool) -> tuple[Frame, ...]:
         of_layout: dict[str, list[Frame]] = {}
         size = 0
-        for frame in self._read_files(reversed(self.files(stream, from_ns, to_ns)), _interval(from_ns, to_ns)):
+        for frame in self._read_files(reversed(self.files(stream, *between)), _interval(*between), whole=whole):
             size += frame.values.nbytes
             if size > max_bytes and of_layout:
                 log.warning(
@@ -78,8 +94,8 @@ class History:
                 )
                 break
             of_layout.setdefault(frame.layout.digest, []).insert(0, frame)
-        whole = [in_order(concatenate(frames)) for frames in of_layout.values()]
-        return tuple(sorted(whole, key=lambda frame: int(frame.time_ns[-1])))
+        found = [in_order(concatenate(frames)) for frames in of_layout.values()]
+        return tuple(sorted(found, key=lambda frame: int(frame.time_ns[-1])))
 
     def _layout(self, digest: str) -> Layout:
         if digest not in self._layouts:

@@ -76,7 +76,7 @@ class HistoryStage:
         if self._is_due():
             self._close_files()
         if time.monotonic() >= self._tidy_due_s:
-            tidy(self._root, self._settings.retention_days, self._clock.now_ns())
+            self._tidy()
             self._tidy_due_s = time.monotonic() + TIDY_EVERY_S
         return len(records)
 
@@ -117,6 +117,13 @@ class HistoryStage:
                 log.debug("block refused reason=%r", str(error))
             part.held.pop(0)
             part.next_offset = record.offset + 1
+
+    def _tidy(self) -> None:
+        """What cannot be tidied waits for the next time; writing goes on."""
+        try:
+            tidy(self._root, self._settings.retention_days, self._clock.now_ns())
+        except OSError as error:
+            log.warning("history not tidied folder=%s reason=%r", self._root, error.strerror or str(error))
 
     def _bytes(self) -> int:
         return sum(part.writer.bytes for part in list(self._parts.values()))

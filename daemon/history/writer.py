@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 RECORD_BYTES = 200
 """What a gathered block takes beside its values."""
+AHEAD_NS = 86_400_000_000_000
+"""Rows further ahead of the clock are kept, but what comes after them is not taken for a repetition."""
 
 
 @dataclass(slots=True)
@@ -114,7 +117,8 @@ class Writer:
             frame = frame if new.all() else frame.rows(np.asarray(new))
         if not len(frame):
             return None
-        stream.newest_ns = max(stream.newest_ns, int(frame.time_ns.max()))
+        believed = frame.time_ns[frame.time_ns <= time.time_ns() + AHEAD_NS]
+        stream.newest_ns = int(believed.max(initial=stream.newest_ns))
         return frame
 
     def _known(self, stream: str) -> _Stream:
@@ -126,7 +130,8 @@ class Writer:
                 continue
             try:
                 reach = max(reach, read_head(path).reach)
-                newest_ns = max(newest_ns, run.last_ns)
+                if run.last_ns <= time.time_ns() + AHEAD_NS:
+                    newest_ns = max(newest_ns, run.last_ns)
             except HistoryError as error:
                 log.warning("history skipped reason=%r", str(error))
         return _Stream(reach, newest_ns)

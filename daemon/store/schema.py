@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
-UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE labels ADD COLUMN until_ns BIGINT",), 2: ()}
+UPGRADES: dict[int, tuple[str, ...]] = {1: ("ALTER TABLE labels ADD COLUMN until_ns BIGINT",), 2: (), 3: ()}
 """What makes a database of a schema one of the next; new tables are made in any case."""
 
 metadata = MetaData()
@@ -100,6 +113,36 @@ shadow_findings = Table(
     Column("condition", String(100), nullable=False),
     Column("summary", Text, nullable=False),
     comment="What detectors and models in shadow would have said; version: of the model, 0 for one learned while watching",
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("incident", String(32), ForeignKey("incidents.id"), primary_key=True),
+    Column("finding", String(64), nullable=False),
+    Column("raised_ns", BigInteger, nullable=False, index=True),
+    Column("condition", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("certainty", String(16), nullable=False),
+    Column("probability", Double),
+    Column("detectors", Integer, nullable=False),
+    Column("channels", Integer, nullable=False),
+    Column("duration_s", Double, nullable=False),
+    comment="The cause of each incident as it stood when it was new: what labels are learned from",
+)
+
+rankings = Table(
+    "rankings",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=True),
+    Column("trained_ns", BigInteger, nullable=False),
+    Column("labels", Integer, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # or a version that was deleted comes again
+    comment="What was learned from labels about the order of incidents; the newest version is in use",
 )
 
 outbox = Table(

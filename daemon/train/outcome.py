@@ -7,15 +7,28 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from daemon.sections import ConfigurationError
+
+RANKING = ("incidents", "ranking")
+"""Stands for stream and detector where it is the order of incidents that was trained, from labels; its rows are labels."""
+
+
+class NothingToTrain(ConfigurationError):  # noqa: N818 - what was found
+    """No source is judged by a detector that learns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which models to train, all where nothing is named; event times of the rows, the last ones by default."""
+    """Which models to train, all where nothing is named; event times of the rows, the last ones by default.
+
+    labels: only what is learned from labels.
+    """
 
     source: str = ""
     detector: str = ""
     from_ns: int | None = None
     to_ns: int | None = None
+    labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,30 @@
-"""The process that trains: low priority, one thread for linear algebra, and what it learned is a line each on its output."""
+"""The process that trains: low priority, one thread for linear algebra, and what it learned is a line each on its output.
+
+Where memory runs out, the kernel ends this one first.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 from daemon.settings import Settings
 from daemon.train.outcome import Outcome, Request, read_outcome
 
+log = logging.getLogger(__name__)
+
 NICENESS = 15
 """Watching comes first: a process with this gets a thirtieth of what the others leave it no more of."""
-SAID_LINES = 20
+OOM_SCORE_ADJ = 1000
+"""The most there is (proc(5)): of all processes this is the one that the kernel ends where memory runs out."""
 
 
 class TrainingFailed(Exception):  # noqa: N818 - what happened
@@ -37,7 +45,8 @@ class TrainingProcess:
             text=True,
             env=environment,
         )
-        self._said: deque[str] = deque(maxlen=SAID_LINES)
+        _put_last(self._process.pid)
+        self._last = ""
         self._listener = threading.Thread(target=self._listen, name="training", daemon=True)
         self._listener.start()
         assert self._process.stdin is not None
@@ -52,8 +61,12 @@ class TrainingProcess:
                 yield read_outcome(line)
         code = self._process.wait()
         self._listener.join()
+        if code <= 0 and self._last:
+            sys.stderr.write(self._last)
+        if code < 0:
+            raise TrainingFailed(f"the training was ended by {_signal(-code)}{MEMORY if -code == signal.SIGKILL else ''}")
         if code:
-            raise TrainingFailed(" ".join(self._said[-1].split()) if self._said else f"the training ended with status {code}")
+            raise TrainingFailed(" ".join(self._last.split()) if self._last else f"the training ended with status {code}")
 
     def end(self) -> None:
         """Ends it, now."""
@@ -65,9 +78,28 @@ class TrainingProcess:
             self._process.wait()
 
     def _listen(self) -> None:
-        """What it says on stderr is passed on, and kept for the case that it fails."""
+        """What it says on stderr is passed on, and kept for the case that it fails: the last line is the reason then, said by who asked."""
         assert self._process.stderr is not None
         with self._process.stderr as pipe:
             for line in pipe:
-                self._said.append(line)
-                sys.stderr.write(line)
+                sys.stderr.write(self._last)
+                self._last = line
+
+
+MEMORY = ": memory ran out, or somebody ended it; learning.retrain_days or --from takes fewer rows"
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _put_last(pid: int) -> None:
+    """Everything else comes first, for the processor and for memory, from the first import on; where that is refused it trains anyway."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, max(NICENESS, os.getpriority(os.PRIO_PROCESS, pid)))
+        Path(f"/proc/{pid}/oom_score_adj").write_text(f"{OOM_SCORE_ADJ}\n", encoding="ascii")
+    except OSError as error:
+        log.warning("training has the priority of the daemon reason=%r", error.strerror or str(error))

@@ -44,6 +44,7 @@ class TrainStage:
         self._worker: threading.Thread | None = None
         self._outcomes: list[Outcome] = []
         self._problem = ""
+        self._leaving = False
         self._scheduler = BackgroundScheduler(timezone=settings.zone)
         self._job = self._scheduler.add_job(self._due.set, trigger(settings), misfire_grace_time=LATE_S, coalesce=True)
         self._scheduler.start()
@@ -74,6 +75,7 @@ class TrainStage:
 
     def close(self) -> None:
         """Ends the schedule, and a training under way."""
+        self._leaving = True
         self._scheduler.shutdown(wait=False)
         if self._process is not None:
             self._process.end()
@@ -91,6 +93,9 @@ class TrainStage:
                 model = f"{outcome.stream}/{outcome.detector}"
                 log.log(level, "trained model=%s version=%d outcome=%s why=%r", model, outcome.version, outcome.state, outcome.why)
         except (TrainingFailed, ValueError) as error:
+            if self._leaving:
+                log.info("training given up models=%d reason=%r", len(self._outcomes), "the daemon ends")
+                return
             self._problem = str(error)
             metrics.TRAININGS.labels(outcome="failed").inc()
             log.error("training failed reason=%r", self._problem)

@@ -8,17 +8,22 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from daemon.ranking.attention import chance_words
 from daemon.records import Incident, IncidentState, LabelKind
+from daemon.store.cases import cases_of, labelled_like
+from daemon.store.rankings import ranking_versions
 from daemon.store.search import Wanted, deliveries, earlier_like, figure_of, search_incidents
 from daemon.store.shadow import beside_what_was_sent
 from daemon.web.guard import PICTURE_POLICY
 from daemon.web.pictures import Drawn
 from daemon.web.runbooks import rendered, runbook
 from daemon.web.site import Site
+from daemon.web.tally import Verdict, verdict
 from daemon.web.views import incident as one
-from daemon.web.views import shadow
+from daemon.web.views import ranking, shadow
 from daemon.web.views import sources as health
-from daemon.web.views.home import home, incident_row
+from daemon.web.views.head import lasting
+from daemon.web.views.home import Attention, home, incident_row
 from daemon.web.views.marks import LEGEND
 from daemon.web.views.plans import finding_key, in_order, plan_row
 from daemon.web.words import S_NS, clean
@@ -60,9 +65,12 @@ def found(site: Site, incident_id: str) -> Incident:
 
 def _add_incidents(router: APIRouter, site: Site) -> None:
     @router.get("/")
-    def what_is_wrong_now(request: Request, said: str = "") -> Response:
-        times = site.times()
-        page = home(site.settings, site.live.snapshot(), times, time.time_ns())
+    def what_is_wrong_now(request: Request, said: str = "", order: str = "") -> Response:
+        times, snapshot = site.times(), site.live.snapshot()
+        attention = None
+        if order == "attention":
+            attention = Attention(site.ranking.now(), cases_of(site.store, [i.id for i in lasting(snapshot)]))
+        page = home(site.settings, snapshot, times, time.time_ns(), attention)
         return site.show(request, "home.html", home=page, legend=LEGEND, said=said_words(said))
 
     @router.get("/incidents")
@@ -92,8 +100,18 @@ def _add_incidents(router: APIRouter, site: Site) -> None:
             ],
             similar=one.similar_rows(known, alike, {other.id: site.store.labels(other.id) for other in alike}, times),
             me=site.me(request),
+            chance=_chance(site, known),
         )
         return site.show(request, "incident.html", incident=page, said=said_words(said))
+
+
+def _chance(site: Site, incident: Incident) -> str:
+    """How likely it is real by what people said of others; nothing once somebody has said what it was."""
+    standing = site.ranking.now()
+    if not standing.acts or incident.merged_into or verdict(incident) is not Verdict.NONE:
+        return ""
+    case = cases_of(site.store, [incident.id]).get(incident.id)
+    return "" if case is None else clean(chance_words(standing, case, labelled_like(site.store, incident.id, case)))
 
 
 def _add_pictures(router: APIRouter, site: Site) -> None:
@@ -125,7 +143,8 @@ def _add_others(router: APIRouter, site: Site) -> None:
         stages = health.stage_rows(snapshot, wall_ns)
         models = shadow.model_rows(snapshot, wall_ns)
         silent = shadow.silent_rows(beside_what_was_sent(site.store, SHADOW_FINDINGS), times)
-        return site.show(request, "sources.html", sources=rows, stages=stages, models=models, silent=silent)
+        labels = ranking.ranking_rows(site.ranking.now(), ranking_versions(site.store), times)
+        return site.show(request, "sources.html", sources=rows, stages=stages, models=models, silent=silent, labels=labels)
 
     @router.get("/plans")
     def plans(request: Request) -> Response:

@@ -43,7 +43,7 @@ def routes(site: Site) -> APIRouter:
         comment: Comment = "",
         hours: Hours = 1.0,
         token: Annotated[str, Form(max_length=1000)] = "",
-        back: Annotated[Literal["home", "incident"], Form()] = "incident",
+        back: Annotated[Literal["home", "attention", "incident"], Form()] = "incident",
     ) -> Response:
         incident = found(site, incident_id)
         name = site.admission.name(request.headers, request.cookies, who)
@@ -54,8 +54,9 @@ def routes(site: Site) -> APIRouter:
             return site.show(request, "who.html", 403 if name or token else 422, refused=bool(token) and not allowed, **values)
         site.desk.say(incident, kind, name, tidy(comment, MAX_COMMENT_CHARACTERS), hours)
         seen = site.live.wait_for(incident.id, incident.revision, PATIENCE_S)
-        where = "/" if back == "home" else f"/incidents/{incident.id}"
-        answer = RedirectResponse(where if seen else f"{where}?said={kind}", status_code=303)
+        where = {"home": "/", "attention": "/?order=attention"}.get(back, f"/incidents/{incident.id}")
+        said = f"{'&' if '?' in where else '?'}said={kind}"
+        answer = RedirectResponse(where if seen else f"{where}{said}", status_code=303)
         _remember(answer, site, request, name, token=token)
         return answer
 

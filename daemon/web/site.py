@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from daemon.ranking.standing import Ranking
 from daemon.settings import Settings
 from daemon.store.store import Store
 from daemon.web.labelling import Admission, Desk
@@ -37,6 +38,7 @@ class Site:
     static: dict[str, StaticFile]
     now_ns: Callable[[], int]
     intake: Intake
+    ranking: Ranking
     ingest_token: str = field(default="", repr=False)
     closing: threading.Event = field(default_factory=threading.Event)
     boot: str = field(default_factory=lambda: secrets.token_hex(4))

@@ -9,6 +9,7 @@ from typing import Any
 
 from daemon.bus.bus import Bus, BusError, Record, Subscription
 from daemon.clock import Clock
+from daemon.ranking.standing import Ranking
 from daemon.records import IncidentState
 from daemon.secret_files import read_secret
 from daemon.settings import Settings
@@ -59,6 +60,7 @@ class WebStage:
             static=static,
             now_ns=clock.now_ns,
             intake=Intake(bus, clock.now_ns),
+            ranking=Ranking(store),
             ingest_token=ingest_token,
         )
         self._server: PageServer | None = None
@@ -78,6 +80,7 @@ class WebStage:
             self._serve()
         elif not self._server.alive:
             raise OSError(f"web: {self._server.url} has stopped to answer")
+        self.site.ranking.now()
         try:
             return self._listen(timeout_s)
         except BusError as error:
@@ -88,8 +91,9 @@ class WebStage:
             return 0
 
     def status(self) -> dict[str, Any]:
-        """Where the page is, for `shiftwatch status`."""
-        return {"url": self.url}
+        """Where the page is and whether labels order its incidents, for `shiftwatch status`."""
+        standing = self.site.ranking.last
+        return {"url": self.url, **({"labels": standing.why} if standing.version else {})}
 
     def close(self) -> None:
         """Ends the page, then lets go of the bus."""

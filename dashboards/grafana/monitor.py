@@ -129,6 +129,39 @@ LOSSES = Section(
         ),
     ],
 )
+MODELS = Section(
+    "History and models",
+    [
+        lines(
+            "Rows written to the history per second",
+            [Query("sum(rate(shiftwatch_history_rows_total[$__rate_interval]))", "rows")],
+            "0 while data come: the folder cannot be written.",
+            unit="rowsps",
+        ),
+        lines(
+            "Rows lost to the history, 1 h",
+            [Query("sum(increase(shiftwatch_history_lost_rows_total[1h]))", "rows")],
+            "They could not be written and were given up, so that the watch goes on.",
+            limits=Limits(warning=1),
+        ),
+        lines(
+            "Trainings, 24 h",
+            [Query(f"sum by (outcome) (increase(shiftwatch_trainings_total[1d])) {NONE_YET}", "{{outcome}}")],
+            "Of models, by schedule: in use, in shadow, kept out because the one before is as good, failed.",
+        ),
+        lines(
+            "Models refused",
+            [
+                Query(
+                    f"max by (source, detector) (shiftwatch_model_refused{{{OF_SOURCE}}}) {NONE_YET}",
+                    "{{source}} · {{detector}}",
+                )
+            ],
+            "1 while the version that should be in use cannot be: its file is damaged, gone, or made for other options.",
+            limits=Limits(warning=1),
+        ),
+    ],
+)
 COST = Section(
     "What it costs",
     [
@@ -149,5 +182,5 @@ MONITOR = Board(
     "shiftwatch-daemon",
     "shiftwatch · the daemon itself",
     "Whether the stages keep up, what was lost or refused, who was told, and what it costs.",
-    [NOW, STAGES, LOSSES, reading(), learning(), COST],
+    [NOW, STAGES, LOSSES, reading(), learning(), MODELS, COST],
 )

@@ -157,5 +157,38 @@ def learning() -> Section:
                 "Age of the newest row that a model was fitted on, by the row's own time.",
                 unit="s",
             ),
+            lines(
+                "Alarms a day, measured",
+                [
+                    Query(f"max by (source, detector) (shiftwatch_alarms_measured_per_day{{{OF_SOURCE}}})", "{{source}} · {{detector}}"),
+                    Query(
+                        f"max by (source, detector) (shiftwatch_alarms_promised_per_day{{{OF_SOURCE}}})",
+                        "{{source}} · {{detector}} promised",
+                    ),
+                ],
+                "What each detector raised a day over the last 28 days judged, true alarms with the false, beside its share of the budget.",
+            ),
+            lines(
+                "Alarms a day, lower end over the promise",
+                [
+                    Query(
+                        f"max by (source, detector) (shiftwatch_alarms_measured_low_per_day{{{OF_SOURCE}}}) "
+                        f"/ max by (source, detector) (shiftwatch_alarms_promised_per_day{{{OF_SOURCE}}})",
+                        "{{source}} · {{detector}}",
+                    )
+                ],
+                "Lower end of the 90 % interval over the promise: above 1 it is more than chance. Then much is wrong, or the threshold is.",
+                limits=Limits(warning=1),
+            ),
+            lines(
+                "Version of the model",
+                [Query(f"max by (source, detector) (shiftwatch_model_version{{{OF_SOURCE}}})", "{{source}} · {{detector}}")],
+                "0 is one that was learned while watching, without a file. `shiftwatch models list` has all versions.",
+            ),
+            lines(
+                "Questions that stand",
+                [Query(f"sum by (source, detector) (shiftwatch_questions{{{OF_SOURCE}}})", "{{source}} · {{detector}}")],
+                "Findings that ask whether a new level is normal: somebody should answer them on the page.",
+            ),
         ],
     )

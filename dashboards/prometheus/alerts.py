@@ -14,6 +14,7 @@ STAGES = ("collect", "detect", "correlate", "notify")
 CRITICAL, WARNING = "critical", "warning"
 WALL = "Wall time."
 NOT_A_PROBLEM = 'shiftwatch_labels_total{kind="not_a_problem"}'
+TRAINED_NOT = 'shiftwatch_trainings_total{outcome="failed"}'
 FAILED, TOLD = 'shiftwatch_deliveries_total{outcome="failed"}', 'shiftwatch_deliveries_total{outcome="told"}'
 
 LAG = Recording(
@@ -227,6 +228,40 @@ AGENT_DROPPED = Alert(
     DAEMON,
     WALL,
 )
+HISTORY_LOST = Alert(
+    "ShiftwatchHistoryLost",
+    f"sum by (instance) ({grown('shiftwatch_history_lost_rows_total', '15m')}) > 0",
+    "0m",
+    WARNING,
+    "{{ $value | humanize }} rows were not written to the history",
+    "The folder of the history cannot be written, and without Kafka what cannot be written is given up. The watch goes on; models and "
+    "back-tests will lack these rows.",
+    "history-lost",
+    DAEMON,
+    WALL,
+)
+TRAINING_FAILED = Alert(
+    "ShiftwatchTrainingFailed",
+    f"sum by (instance) ({grown(TRAINED_NOT, '1d')}) > 0",
+    "0m",
+    WARNING,
+    "{{ $value | humanize }} trainings of models failed in 24 hours",
+    "The models in use go on judging, and grow old; `shiftwatch status` and the log of the stage train have the reason.",
+    "training-failed",
+    DAEMON,
+    WALL,
+)
+MODEL_REFUSED = Alert(
+    "ShiftwatchModelRefused",
+    "max by (source, detector) (shiftwatch_model_refused) > 0",
+    "1m",
+    WARNING,
+    "The model of {{ $labels.source }}/{{ $labels.detector }} that should be in use cannot be used",
+    "Its file is damaged, gone, or made for other options. The last good one goes on judging; without one the detector learns anew.",
+    "model-refused",
+    DAEMON,
+    WALL,
+)
 ALERTS = (
     DOWN,
     STAGE_MISSING,
@@ -244,6 +279,9 @@ ALERTS = (
     OPTIMIZER_BLIND,
     AGENT_CUT_OFF,
     AGENT_DROPPED,
+    HISTORY_LOST,
+    TRAINING_FAILED,
+    MODEL_REFUSED,
     DEAD_MANS_SWITCH,
 )
 GROUPS: tuple[tuple[str, tuple[Recording | Alert, ...]], ...] = (("shiftwatch.series", RECORDINGS), ("shiftwatch.monitor", ALERTS))

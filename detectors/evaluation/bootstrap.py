@@ -11,6 +11,12 @@ SAMPLES: Final = 4000
 LEVEL: Final = 0.95
 
 
+def mean_known(values: Sequence[float]) -> float:
+    """Mean of the figures that make sense: an item without any event has no area. NaN where none does."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
 def interval(values: Sequence[float], seed: int = 0, level: float = LEVEL) -> tuple[float, float]:
     """Where the mean lies with this probability. Paired gains: give the differences. NaN with fewer than two values."""
     known = np.array([value for value in values if np.isfinite(value)], dtype=np.float64)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,10 @@ class HostFiles:
             raise SuiteError(f"{self.test}: {test.shape[1]} channels, {train.shape[1]} in {self.train.name}")
         if labels.reshape(-1).shape != test.shape[:1]:
             raise SuiteError(f"{self.labels}: {labels.size} labels for {len(test)} rows of {self.name}")
+        if not np.isfinite(labels).all():
+            raise SuiteError(
+                f"{self.labels}: a label of {self.name} is no number, in row {int(np.argmin(np.isfinite(labels.reshape(-1))))}"
+            )
         said = labels.reshape(-1) > 0
         return Host(self.name, train, test, said, _causes(self.causes, said, test.shape[1]))
 
@@ -114,7 +117,9 @@ def _array(path: Path, key: str) -> Array:
     """The array of a file, float64. Raises SuiteError."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if key not in arrays:
+                    raise SuiteError(f"{path}: has no array {key!r}")
                 found = arrays[key]
         elif path.suffix == ".pkl":
             with path.open("rb") as file:
@@ -122,9 +127,9 @@ def _array(path: Path, key: str) -> Array:
         else:
             found = np.loadtxt(path, delimiter=",", ndmin=1)
         return np.asarray(found, dtype=np.float64)
-    except KeyError:
-        raise SuiteError(f"{path}: has no array {key!r}") from None
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except SuiteError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a broken archive or pickle may raise nearly anything
         raise SuiteError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
 
 

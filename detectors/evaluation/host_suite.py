@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collectors.frame import Channel, Frame, Kind, Layout
+from detectors.evaluation.bootstrap import mean_known
 from detectors.evaluation.causes import hit_rate, is_top
 from detectors.evaluation.events import meet
 from detectors.evaluation.host_files import Host, HostFiles, host_files
@@ -89,7 +90,7 @@ class HostSuite:
             together[name] = [value for result in results for value in result.parts[name]]
         together["false"] = sum(result.parts["false"] for result in results)
         together["days"] = sum(result.parts["days"] for result in results)
-        mean = {name: float(np.mean([entry[name] for entry in items.values()])) for name in ("vus_pr", "auc")}
+        mean = {name: mean_known([entry[name] for entry in items.values()]) for name in ("vus_pr", "auc")}
         mean |= {**_of_alarms(together), **_of_causes(together)}
         return Summary(items, {name: mean[name] for name in self.metrics}, {"promises": _promises(results)})
 

@@ -56,14 +56,13 @@ def _row(name: str, report: Report, metrics: Any) -> list[str]:  # noqa: ANN401 
 
 
 def _gains(report: Report) -> list[str]:
-    name = report.suite.default
-    if name not in report.gains or not math.isfinite(report.gains[name].low):
-        return []
-    gain = report.gains[name]
-    return [
-        f"* the default; on the same items it gains {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f} with 95 %) "
-        f"over the baseline {report.suite.baseline}."
-    ]
+    """Of each detector, best first; a single item has no interval, and then there is none."""
+    found = sorted(((name, gain) for name, gain in report.gains.items() if math.isfinite(gain.low)), key=lambda pair: -pair[1].mean)
+    merit = RANK_FIRST.get(report.suite.metrics[0], report.suite.metrics[0])
+    said = [f"{name} {gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" for name, gain in found]
+    head = f"Gain in {merit} over the baseline {report.suite.baseline} on the same items, with 95 %:"
+    default = [f"* the default for such data: {report.suite.default}"] if report.suite.default in report.summaries else []
+    return [*default, *([f"{head} {'; '.join(said)}"] if said else [])]
 
 
 def _promises(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
@@ -15,7 +16,7 @@ from collectors.frame import Channel, Frame, Layout
 from detectors.calibration import Calibration
 from detectors.evaluation.events import Alarm, alarms_of
 from detectors.evaluation.suite import SuiteError
-from detectors.finding import Attributing, Contribution, Detector, Evidence, Scores, Unit
+from detectors.finding import Attributing, Contribution, Detector, Evidence, Rule, Scores, Unit
 from detectors.gauge_groups import CONDITION
 from detectors.judging import Judging, Promise
 
@@ -27,18 +28,19 @@ BASELINES = (RANDOM, TOP5)
 """Not detectors of the daemon: what any method must beat."""
 HOLD_OUT_RATIO = 0.3
 """The later part of the history, from whose scores the first thresholds come; then all of it is learned from."""
+DETECTOR_PARTS = ("options_model", "name", "rows_needed", "applies", "fit", "score", "explain", "state", "restore")
 WHOLE = Unit("whole", "whole", "", CONDITION)
 
 
 class RandomDetector:
-    """Scores drawn at random, which every other detector must beat."""
+    """Scores and causes drawn at random, which every other detector must beat."""
 
     options_model: ClassVar[type[Options]] = Options
     rows_needed: ClassVar[int] = 1
     name = RANDOM
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed, self._rng = seed, np.random.default_rng(seed)
 
     def applies(self, _layout: Layout) -> bool:
         """Everything."""
@@ -52,9 +54,15 @@ class RandomDetector:
         """One unit; scores between 0 and 1."""
         return Scores((WHOLE,), self._rng.random((len(frame), 1)))
 
-    def explain(self, _frame: Frame, _row: int, _unit: int) -> Evidence:
-        """Nothing to say."""
-        return Evidence("chance")
+    def explain(self, frame: Frame, row: int, unit: int) -> Evidence:
+        """Nothing but chance."""
+        return Evidence("chance", self.attribute(frame, row, row, unit))
+
+    def attribute(self, frame: Frame, first: int, last: int, _unit: int) -> tuple[Contribution, ...]:
+        """All channels, in an order that is drawn anew for each event."""
+        names = [column.name for column in frame.layout.columns]
+        order = np.random.default_rng((self._seed, first, last)).permutation(len(names))
+        return tuple(Contribution(names[i], "", float(frame.values[first, i]), float("nan"), 1.0 / len(names)) for i in order)
 
     def state(self) -> dict[str, Any]:
         """Nothing is kept."""
@@ -118,23 +126,33 @@ class RobustZTop5:
         return
 
 
+def check_known(names: Iterable[str]) -> None:
+    """Raises SuiteError for a name that no detector has, with those there are."""
+    known = {*BASELINES, *(point.name for point in entry_points(group="shiftwatch.detectors"))}
+    for name in names:
+        if name not in known:
+            raise SuiteError(f"no detector {name!r}; there are {', '.join(sorted(known))}")
+
+
 def make(name: str, seed: int) -> Detector:
     """A detector with its default options, which do not depend on the data. Raises SuiteError."""
     if name == RANDOM:
         return RandomDetector(seed)
     if name == TOP5:
         return RobustZTop5()
+    check_known([name])
     points = {point.name: point for point in entry_points(group="shiftwatch.detectors")}
-    if name not in points:
-        raise SuiteError(f"no detector {name!r}; there are {', '.join(sorted({*BASELINES, *points}))}")
     try:
         plugin = points[name].load()
     except (ImportError, AttributeError) as error:
         raise SuiteError(f"detector {name!r} cannot be loaded: {error}") from error
     options: dict[str, Any] = {"seed": seed} if seed and "seed" in plugin.options_model.model_fields else {}
     made = plugin(name, plugin.options_model.model_validate(options))
-    if not isinstance(made, Detector):
+    if isinstance(made, Rule):
         raise SuiteError(f"detector {name!r} is a rule: it has no scores that could be measured")
+    if not isinstance(made, Detector):
+        missing = [part for part in DETECTOR_PARTS if not hasattr(made, part)]
+        raise SuiteError(f"detector {name!r} has no {', '.join(missing)}; see detectors.finding.Detector")
     return made
 
 

@@ -11,6 +11,8 @@ Array = NDArray[np.float64]
 
 OWN_LEAST = 0.2
 """The floor is at least this part of the ratio asked for of a channel's own range."""
+FLOOR_LEAST = 1e-100
+"""And never less than this, so that a reading in parts of it is a number."""
 
 
 def spread_floors(z: Array, there: NDArray[np.bool_], one: Array, units: Sequence[str], ratio: float) -> Array:
@@ -31,5 +33,5 @@ def spread_floors(z: Array, there: NDArray[np.bool_], one: Array, units: Sequenc
         if len(moved):
             shared = ratio * float(np.median(own[moved] / one[moved])) * one[members]
             floor[members] = np.where(own[members] > 0, np.minimum(shared, own[members]), shared)
-    result: Array = np.maximum(floor, OWN_LEAST * ratio * own)
+    result: Array = np.maximum(np.maximum(floor, OWN_LEAST * ratio * own), FLOOR_LEAST)
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +27,9 @@ TWO_SIGMA: Final = 0.9545
 SIGMA_LEAST: Final = 0.02
 """Scaled readings are never taken to be more exact than this."""
 DILATIONS: Final = (1, 2, 4)
-DRAWS: Final = 16
+DRAWS, SPREAD_WINDOWS = 16, 64
+TAIL, EXCESS_LEAST = 0.9, 1e-3
+"""The tail of the scores begins at this quantile; its mean excess is at least this part of where it begins."""
 
 
 class Network(nn.Module):
@@ -59,12 +61,18 @@ class Network(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class GenerativeWindows:
-    """See `WindowModel`. sigma: error bar of each channel in scaled readings, shape (d,), calibrated; usual: energy in those, (d,)."""
+    """See `WindowModel`. sigma: error bar of each channel in scaled readings, shape (d,), calibrated; usual: energy in those, (d,).
+
+    decade: by how much the score rises where normal windows become ten times rarer; usual_spread: of the score of a normal window over
+    what the encoder holds possible.
+    """
 
     network: Network
     latent: int
     sigma: Floats
     usual: Floats
+    decade: float
+    usual_spread: float
 
     @property
     def window(self) -> int:
@@ -87,15 +95,24 @@ class GenerativeWindows:
         last: Floats = self._decoded(values[None])[0, -1]
         return last
 
-    def score_spread(self, values: Floats) -> float:
-        """Standard deviation of the common logarithm of the score of one window, over what the encoder holds possible."""
+    def doubt(self, values: Floats, there: Bools) -> float:
+        """Standard deviation of the common logarithm of the tail probability of one window, over what the encoder holds possible.
+
+        Beyond that of normal windows, which their scores show already. values, there: shape (window, d). The tail of the scores is
+        taken to be exponential.
+        """
+        beyond = self.spread(values, there) ** 2 - self.usual_spread**2
+        return float(np.sqrt(max(0.0, beyond)) / self.decade)
+
+    def spread(self, values: Floats, there: Bools) -> float:
+        """Standard deviation of the score of one window over what the encoder holds possible."""
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             mean, log_variance = self.network.encode(torch.tensor(values[None]))
             drawn = mean + torch.exp(0.5 * log_variance) * torch.randn(DRAWS, self.latent)
             decoded = self.network.decode(drawn).numpy()
-        energy = np.square((values - decoded) / self.sigma).sum(axis=1) / self.usual
-        return float(np.log10(np.sqrt(energy).mean(axis=1) + 1e-9).std())
+        energy = np.square(np.where(there, values - decoded, 0.0) / self.sigma).sum(axis=1) / self.usual
+        return float(np.sqrt(energy).mean(axis=1).std())
 
     def draw(self, rows: int, seed: int) -> NDArray[np.float64]:
         """Last rows of windows drawn from the model, shape (rows, d), scaled."""
@@ -110,7 +127,14 @@ class GenerativeWindows:
         """Plain values and arrays."""
         weights = {name: tensor.numpy().copy() for name, tensor in self.network.state_dict().items()}
         sizes = {"window": self.window, "channels": self.network.channels, "latent": self.latent}
-        return {**sizes, "weights": weights, "sigma": self.sigma, "usual": self.usual}
+        return {
+            **sizes,
+            "weights": weights,
+            "sigma": self.sigma,
+            "usual": self.usual,
+            "decade": self.decade,
+            "usual_spread": self.usual_spread,
+        }
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> GenerativeWindows:
@@ -118,7 +142,8 @@ class GenerativeWindows:
         network = Network(int(state["channels"]), int(state["window"]), int(state["latent"]))
         network.load_state_dict({name: torch.from_numpy(np.array(array, dtype=np.float32)) for name, array in state["weights"].items()})
         network.eval()
-        return cls(network, int(state["latent"]), np.asarray(state["sigma"], np.float32), np.asarray(state["usual"], np.float32))
+        sigma, usual = (np.asarray(state[name], np.float32) for name in ("sigma", "usual"))
+        return cls(network, int(state["latent"]), sigma, usual, float(state["decade"]), float(state["usual_spread"]))
 
     def _decoded(self, windows: Floats) -> Floats:
         with torch.no_grad():
@@ -137,12 +162,23 @@ def learn_generative(values: Floats, chosen: NDArray[np.int64], window: int, lat
         torch.manual_seed(seed)
         network = _trained(torch.from_numpy(earlier), latent, steps)
     raw = np.exp(0.5 * network.log_variance.detach().numpy()).astype(np.float32)
-    plain = GenerativeWindows(network, latent, np.maximum(raw, SIGMA_LEAST), np.ones(d, dtype=np.float32))
+    plain = GenerativeWindows(network, latent, np.maximum(raw, SIGMA_LEAST), np.ones(d, dtype=np.float32), 1.0, 0.0)
     distance = np.abs(later - plain._decoded(later)).reshape(-1, d)
     sigma = np.maximum(np.quantile(distance, TWO_SIGMA, axis=0) / 2.0, SIGMA_LEAST).astype(np.float32)
-    tempered = GenerativeWindows(network, latent, sigma, plain.usual)
+    tempered = replace(plain, sigma=sigma)
     energy = np.square(tempered.parts(values, None)[chosen]).mean(axis=0, dtype=np.float64) if len(chosen) else np.zeros(d)
-    return GenerativeWindows(network, latent, sigma, usual_energy(energy))
+    learned = replace(tempered, usual=usual_energy(energy))
+    some, everywhere = later[:: max(1, len(later) // SPREAD_WINDOWS)], np.ones((window, d), dtype=np.bool_)
+    usual_spread = float(np.sqrt(np.mean([learned.spread(one, everywhere) ** 2 for one in some])))
+    scores = learned.parts(values, None)[chosen[-held:]].mean(axis=1, dtype=np.float64)
+    return replace(learned, decade=_decade(scores), usual_spread=usual_spread)
+
+
+def _decade(scores: NDArray[np.float64]) -> float:
+    """By how much the scores rise where they become ten times rarer, from the mean excess of the highest tenth of them."""
+    high = np.quantile(scores, TAIL) if len(scores) else 1.0
+    excess = scores[scores > high] - high
+    return float(np.log(10) * max(float(excess.mean()) if len(excess) else 0.0, EXCESS_LEAST * high))
 
 
 def _trained(windows: torch.Tensor, latent: int, steps: int) -> Network:

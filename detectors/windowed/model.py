@@ -30,6 +30,9 @@ class WindowModel(Protocol):
     def expected(self, values: Floats) -> Floats:
         """What the model makes of the last row of one window; values: shape (window, d); result: (d,)."""
 
+    def draw(self, rows: int, seed: int) -> NDArray[np.float64]:
+        """Last rows of windows drawn from the model, each by itself; shape (rows, d), scaled."""
+
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""
 

@@ -28,6 +28,7 @@ WINDOWS_PER_NUMBER = 3
 """Windows that each number of a window needs to be learned from, or the window is made shorter."""
 NUMBERS_MOST = 4096
 """Numbers of a window, or windows learned from, beyond which the window is made shorter, or windows are left out evenly."""
+ARRAYS = ("mean", "components", "usual", "variance", "noise")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +36,16 @@ class Subspace:
     """What windows of `window` rows have in common.
 
     mean: shape (window x d,); components: (window x d, k), orthonormal; both in the order row after row. usual: energy of the
-    residual of each channel that normal windows have on average, shape (d,), never 0.
+    residual of each channel that normal windows have on average, shape (d,), never 0. variance: of normal windows along each
+    component, shape (k,); noise: standard deviation of what is left of a reading of each channel, shape (d,).
     """
 
     window: int
     mean: Floats
     components: Floats
     usual: Floats
+    variance: Floats
+    noise: Floats
 
     def parts(self, values: Floats, there: Bools | None) -> Floats:
         """Root of each channel's energy in parts of the usual one; shape (n - window + 1, d).
@@ -65,14 +69,25 @@ class Subspace:
         last = self.mean[-d:] + self.components[-d:] @ (centred @ self.components)
         return last.astype(np.float32)
 
+    def draw(self, rows: int, seed: int) -> NDArray[np.float64]:
+        """Last rows of windows drawn from the model, shape (rows, d): normal along the components, and by itself in each channel.
+
+        Probabilistic principal components (M. Tipping, C. Bishop, J. R. Stat. Soc. B 61 (1999) 611), each channel with a noise
+        of its own.
+        """
+        rng, d = np.random.default_rng(seed), len(self.usual)
+        along = rng.standard_normal((rows, len(self.variance))) * np.sqrt(self.variance)
+        result: NDArray[np.float64] = self.mean[-d:] + along @ self.components[-d:].T + self.noise * rng.standard_normal((rows, d))
+        return result
+
     def state(self) -> dict[str, Any]:
         """Plain values and arrays."""
-        return {"window": self.window, "mean": self.mean, "components": self.components, "usual": self.usual}
+        return {"window": self.window, **{name: getattr(self, name) for name in ARRAYS}}
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Subspace:
         """From a `state`."""
-        return cls(int(state["window"]), *(np.asarray(state[name], dtype=np.float32) for name in ("mean", "components", "usual")))
+        return cls(int(state["window"]), *(np.asarray(state[name], dtype=np.float32) for name in ARRAYS))
 
     def _residuals(self, values: Floats) -> Iterator[tuple[slice, Floats]]:
         """Windows less their mean and what the components make of them, some rows at a time."""
@@ -100,10 +115,11 @@ def learn_subspace(values: Floats, whole: Bools, window: int, variance_ratio: fl
     kept = int(np.searchsorted(np.cumsum(variance), variance_ratio * variance.sum())) + 1 if variance.sum() > 0 else 0
     kept = min(kept, len(variance) - 1)
     components = np.ascontiguousarray(vectors[:, ::-1][:, :kept].astype(np.float32))
-    learned = Subspace(window, mean, components, np.ones(d, dtype=np.float32))
+    held, none = variance[:kept].astype(np.float32), np.zeros(d, dtype=np.float32)
+    learned = Subspace(window, mean, components, np.ones(d, dtype=np.float32), held, none)
     energy = np.square(learned.parts(values, None)[chosen]).mean(axis=0, dtype=np.float64)
     usual = energy + USUAL_ADDED * energy.mean() if energy.any() else np.ones(d)
-    return Subspace(window, mean, components, usual.astype(np.float32))
+    return Subspace(window, mean, components, usual.astype(np.float32), held, np.sqrt(energy / window).astype(np.float32))
 
 
 def fitting_window(rows: int, channels: int, window: int) -> int:

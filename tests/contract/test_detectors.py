@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from collectors.collector import Options
-from collectors.frame import Frame, Layout, Quality
+from collectors.frame import Frame, Kind, Layout, Quality
 from daemon.store.packing import pack, unpack
 from detectors.calibration import Calibration
 from detectors.finding import Detector, Evidence, Rule, Scores, Unit
@@ -255,6 +255,34 @@ class TestDetectors:
         np.testing.assert_array_equal(scores.values, expected.values)
         unit = int(np.nanargmax(scores.values[0]))
         assert loaded.explain(rest, 0, unit) == detector.explain(rest, 0, unit)
+
+    def test_saved_and_loaded_before_every_block_it_gives_the_same_scores(self, name: str) -> None:
+        frame, state, found = faulty(name), fitted_state(name), []
+        for first, last in ((0, 1), (1, 30), (30, 31), (31, FAULT_ROW), (FAULT_ROW, LATER_ROWS)):
+            loaded = example_of(name)
+            loaded.restore(unpack(state))
+            found.append(loaded.score(frame.rows(slice(first, last))).values)
+            state = pack(loaded.state())
+        np.testing.assert_allclose(np.concatenate(found), fitted(name).score(frame).values, rtol=1e-5, atol=1e-9)
+
+    def test_one_wild_reading_in_the_history_does_not_blind_it_to_its_channel(self, name: str) -> None:
+        values = HISTORY.values.astype(np.float64)
+        values[150, HISTORY.layout.position("crate:ch03:IMon")] = 1e9
+        scores: Scores = example_of(name).fit(replace(HISTORY, values=values)).score(faulty(name))
+        of_condition = [i for i, unit in enumerate(scores.units) if unit.condition == FAULTS[name].condition]
+        # the first row of the fault, or one soon after it: a forest is slow to tell
+        bad = scores.values[FAULT_ROW : FAULT_ROW + 5, of_condition]
+        assert np.nanmax(bad) > np.nanquantile(scores.values[:FAULT_ROW, of_condition], MOST)
+
+    @pytest.mark.parametrize("wild", [1.7e308, float("-inf")])
+    def test_no_reading_is_too_large_or_small_to_be_judged(self, name: str, wild: float) -> None:
+        """And none leaves a mark that lasts: what comes long after it is judged as if it had not been."""
+        values = LATER.values.astype(np.float64)
+        gauges = [i for i, c in zip(LATER.layout.starts, LATER.layout.columns, strict=False) if getattr(c, "kind", None) is Kind.GAUGE]
+        values[10, gauges[0]] = wild
+        scores, usual = fitted(name).score(replace(LATER, values=values)), fitted(name).score(LATER)
+        np.testing.assert_array_equal(np.isnan(scores.values), np.isnan(usual.values))
+        assert np.nanmax(np.abs(scores.values[-1] - usual.values[-1])) <= 1.0 + np.nanmax(np.abs(usual.values[-1]))
 
     def test_a_state_of_another_version_is_refused_by_name(self, name: str) -> None:
         with pytest.raises(ValueError, match="version 99"):

@@ -97,16 +97,65 @@ def test_a_wrong_key_or_a_number_for_a_string_in_a_custom_resource_is_noticed() 
 
 
 NEEDS_A_SHARED_VOLUME = {"history", "train"}
-"""Off by default: the history and the models are files that several pods read, on a volume that only the site can name."""
+"""Not in the base: the history and the models are files that several pods read, on a volume that only the site can name."""
+ONE_POD = {"collect": "two would read every source twice", "train": "two would train every model twice", "history": "Kafka keeps the rest"}
+MOUNTED = {
+    "history": {"/srv/shiftwatch/history": True},
+    "train": {"/srv/shiftwatch/history": False, "/srv/shiftwatch/models": True},
+    "detect": {"/srv/shiftwatch/models": True},
+}
+"""Shared volumes by stage, and whether it may write there."""
 
 
 @FOLDERS
 def test_every_stage_has_a_deployment_and_only_those_that_may_run_twice_do(folder: Path) -> None:
     deployments = of_kind(built(folder), "Deployment").values()
-    assert sorted(stage for d in deployments for stage in stages(d)) == sorted(set(STAGES) - NEEDS_A_SHARED_VOLUME)
-    replicas = {stage: d["spec"].get("replicas", 2) for d in deployments for stage in stages(d)}
-    assert replicas["collect"] == 1, "two would read every source twice"
-    assert all(number >= 2 for stage, number in replicas.items() if stage != "collect")
+    wanted = set(STAGES) - (NEEDS_A_SHARED_VOLUME if folder == BASE else set())
+    assert sorted(stage for d in deployments for stage in stages(d)) == sorted(wanted)
+    for deployment in deployments:
+        for stage in stages(deployment):
+            replicas = deployment["spec"].get("replicas", 2)
+            assert replicas == 1 if stage in ONE_POD else replicas >= 2, ONE_POD.get(stage, stage)
+            if stage in ("collect", "train"):
+                assert deployment["spec"]["strategy"]["type"] == "Recreate", "not even while it is replaced"
+
+
+def test_history_and_models_are_on_volumes_that_their_stages_and_no_others_mount(tmp_path: Path) -> None:
+    settings = configuration(PRODUCTION, tmp_path)
+    manifests = built(PRODUCTION)
+    claims = of_kind(manifests, "PersistentVolumeClaim")
+    for deployment in of_kind(manifests, "Deployment").values():
+        spec = pod(deployment)
+        of_claim = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"] if "persistentVolumeClaim" in v}
+        mounts = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] in of_claim]
+        assert {m["mountPath"]: not m.get("readOnly", False) for m in mounts} == MOUNTED.get(stages(deployment)[0], {})
+        assert {claims[name]["spec"]["accessModes"][0] for name in of_claim.values()} <= {"ReadWriteMany"}
+    assert (str(settings.history.path), str(settings.models.path)) == ("/srv/shiftwatch/history", "/srv/shiftwatch/models")
+    assert settings.learning.retrain, "else the stage has nothing to do"
+
+
+def test_training_gives_way_to_everything_else() -> None:
+    manifests = built(PRODUCTION)
+    train = pod(of_kind(manifests, "Deployment")["shiftwatch-train"])
+    priority = of_kind(manifests, "PriorityClass")[train["priorityClassName"]]
+    assert priority["value"] < 0
+    assert priority["preemptionPolicy"] == "Never"
+    assert train["containers"][0]["resources"]["limits"].keys() == {"cpu", "memory"}
+    assert all("priorityClassName" not in pod(d) for name, d in of_kind(manifests, "Deployment").items() if name != "shiftwatch-train")
+
+
+def test_pods_of_the_history_are_like_all_others() -> None:
+    assert (FOLDER / "components" / "history" / "pod.yaml").read_text() == (BASE / "pod.yaml").read_text(), "copy base/pod.yaml"
+
+
+def test_the_history_can_be_added_to_the_base_alone(tmp_path: Path) -> None:
+    paths = {"resources": "base", "components": "components/history"}
+    (tmp_path / "kustomization.yaml").write_text(
+        yaml.safe_dump({key: [os.path.relpath(FOLDER / folder, tmp_path.resolve())] for key, folder in paths.items()})
+    )
+    deployments = of_kind(built(tmp_path), "Deployment")
+    assert {pod(d)["containers"][0]["image"] for d in deployments.values()} == {f"shiftwatch:{VERSION}"}
+    assert sorted(stage for d in deployments.values() for stage in stages(d)) == sorted(STAGES)
 
 
 @FOLDERS
@@ -122,10 +171,10 @@ def test_pods_suit_the_restricted_standard_and_have_no_token(folder: Path) -> No
             "capabilities": {"drop": ["ALL"]},
         }
         assert spec["automountServiceAccountToken"] is False
-        assert {next(iter(v.keys() - {"name"})) for v in spec["volumes"]} <= {"configMap", "emptyDir", "projected"}
+        assert {next(iter(v.keys() - {"name"})) for v in spec["volumes"]} <= {"configMap", "emptyDir", "projected", "persistentVolumeClaim"}
         assert container["resources"]["limits"]["memory"]
         written = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
-        assert written == {"/var/lib/shiftwatch", "/var/cache/shiftwatch", "/tmp"}
+        assert {path for path in written if not path.startswith("/srv/")} == {"/var/lib/shiftwatch", "/var/cache/shiftwatch", "/tmp"}
 
 
 @FOLDERS
@@ -214,7 +263,8 @@ def test_production_is_in_its_namespace_with_its_registry_and_this_version() -> 
     manifests = built(PRODUCTION)
     namespace = of_kind(manifests, "Namespace")["shiftwatch"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    assert {m["metadata"].get("namespace") for m in manifests if m is not namespace} == {"shiftwatch"}
+    of_the_cluster = {"Namespace", "PriorityClass"}
+    assert {m["metadata"].get("namespace") for m in manifests if m["kind"] not in of_the_cluster} == {"shiftwatch"}
     images = {pod(d)["containers"][0]["image"] for d in of_kind(manifests, "Deployment").values()}
     assert images == {f"registry.example.org/shiftwatch:{VERSION}"}
 

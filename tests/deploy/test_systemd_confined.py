@@ -15,6 +15,7 @@ import pytest
 import urllib3
 
 from tests.conftest import missing
+from tests.daemon.modelling import Site, normal
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "shiftwatch.service"
@@ -75,3 +76,23 @@ def test_the_daemon_compiles_learns_and_serves_under_the_filters_of_its_unit(tmp
     finally:
         process.terminate()
         assert process.wait(60) == 0
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_with_low_priority_under_the_filters_of_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze: apt-get install systemd")
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    command = [sys.executable, "-m", "tests.deploy.confined", str(UNIT), sys.executable, "-m", "daemon", "train", "-c", str(site.config)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path / "numba"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "table/robust_z version 1: in use" in done.stdout
+    assert "has the priority of the daemon" not in done.stderr
+
+
+def test_a_training_that_runs_out_of_memory_does_not_stop_the_watch() -> None:
+    """With OOMPolicy=stop systemd would end the whole unit with it."""
+    for unit in (UNIT, UNIT.with_name("shiftwatch@.service")):
+        assert "\nOOMPolicy=continue\n" in unit.read_text()

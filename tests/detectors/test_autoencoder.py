@@ -7,7 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from detectors.autoencoder import AutoencoderDetector, AutoencoderOptions
+from detectors import autoencoder
+from detectors.autoencoder import HIDDEN_MOST, AutoencoderDetector, AutoencoderOptions
 from tests.detectors import sample_frames as sample
 
 Values = NDArray[np.float64]
@@ -73,3 +74,20 @@ def test_training_leaves_the_random_numbers_of_others_alone_and_takes_one_thread
     AutoencoderDetector("autoencoder", AutoencoderOptions(epochs=1)).fit(sample.gauges(followers(HISTORY_ROWS)))
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == 1
+
+
+def test_a_wide_network_is_no_wider_and_trained_no_longer_than_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    original = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam) -> None:
+        taken.append(1)
+        original(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(autoencoder, "UPDATES_MOST", 4e6)
+    values = np.random.default_rng(1).standard_normal((300, 600))
+    state = AutoencoderDetector("autoencoder", AutoencoderOptions()).fit(sample.gauges(values)).state()
+    weights = state["models"][0]["weights"]
+    assert max(array.shape[1] for array in weights[:-1]) == HIDDEN_MOST
+    assert len(taken) * sum(array.size for array in weights) < 1.3 * 4e6  # whole passes through the history

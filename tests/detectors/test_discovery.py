@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from detectors.discovery import adjusted, discoveries
+from detectors.discovery import adjusted, discoveries, simes
 
 Values = NDArray[np.float64]
 ONE = np.zeros(6, dtype=np.int64)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)  # the first call compiles
 @given(st.lists(st.one_of(st.floats(1e-12, 1.0), st.just(float("nan"))), min_size=1, max_size=30))
 def test_each_group_is_adjusted_as_scipy_does_it_alone(values: list[float]) -> None:
     p = np.array(values)
@@ -61,6 +61,43 @@ def test_what_is_not_tested_is_not_found() -> None:
     p = np.array([[np.nan, 1e-9, np.nan, np.nan]])
     assert discoveries(p, np.array([0, 0, 1, 1]), 0.05).tolist() == [[False, True, False, False]]
     assert not discoveries(np.full((2, 4), np.nan), np.array([0, 0, 1, 1]), 0.05).any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.01, 0.1, 0.5]), st.booleans())
+def test_discoveries_are_those_of_the_definition(seed: int, level: float, gaps: bool) -> None:
+    """Groups by Benjamini-Hochberg of their least adjusted value, then their units at the level times the part of groups found."""
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 4, 12)
+    p = np.round(rng.random((3, 12)) ** 3, 3) + 1e-4  # with ties
+    if gaps:
+        p[rng.random(p.shape) < 0.3] = np.nan
+    for row, got, combined in zip(p, discoveries(p, groups, level), simes(p, groups, level), strict=True):
+        members = {g: np.flatnonzero((groups == g) & np.isfinite(row)) for g in range(int(groups.max()) + 1)}
+        within = {g: stats.false_discovery_control(row[of]) for g, of in members.items() if len(of)}
+        least = np.array([values.min() for values in within.values()])
+        between = dict(zip(within, stats.false_discovery_control(least), strict=True)) if within else {}
+        found = [g for g in between if between[g] <= level * (1 + 1e-12)]
+        allowed = level * len(found) / max(1, len(between)) * (1 + 1e-12)
+        expected = {int(unit) for g in found for unit in members[g][within[g] <= allowed]}
+        assert set(np.flatnonzero(got).tolist()) == expected
+        for g, of in members.items():
+            lowest = within[g].min() if len(of) else np.nan
+            np.testing.assert_allclose(combined[g], lowest if not lowest > level else 1.0)
+
+
+def test_a_group_is_as_rare_as_simes_says() -> None:
+    p = np.array([[0.03, 0.02, 0.9, 0.04, 0.5, 0.6]])
+    got = simes(p, np.array([0, 0, 0, 1, 1, 1]), 0.2)[0]
+    assert got == pytest.approx([0.045, 0.12])  # 0.03 * 3 / 2 is less than 0.02 * 3; 0.04 * 3
+    assert simes(p, np.array([0, 0, 0, 1, 1, 1]), 0.1)[0] == pytest.approx([0.045, 1.0])
+    assert np.isnan(simes(np.full((1, 2), np.nan), np.array([0, 0]), 0.1)).all()
+
+
+def test_without_units_nothing_is_found() -> None:
+    nobody = np.empty(0, dtype=np.int64)
+    assert discoveries(np.empty((3, 0)), nobody, 0.1).shape == (3, 0)
+    assert adjusted(np.empty((3, 0)), nobody).shape == (3, 0)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -1.0])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detectors.evaluation import runner
+from detectors.evaluation import runner, trial
 from detectors.evaluation.host_suite import HostSuite
 from detectors.evaluation.suite import SuiteError, load_suite, suite_names
 from tests.detectors import evaluation_data as made
@@ -101,6 +101,30 @@ def garbled_causes(folder: Path) -> None:
     (folder / "omi-1.interp.txt").write_text("700 to 720: all\n")
 
 
+def label_without_number(folder: Path) -> None:
+    labels = made.host(1)["test_label"]
+    labels[5] = np.nan
+    made.save(folder / "omi-1.npz", {**made.host(1), "test_label": labels})
+
+
+def bits_turned_over(folder: Path) -> None:
+    np.savez_compressed(folder / "omi-1.npz", **made.host(1))  # type: ignore[arg-type]  # any names
+    content = bytearray((folder / "omi-1.npz").read_bytes())
+    content[3000:3100] = b"\xff" * 100
+    (folder / "omi-1.npz").write_bytes(content)
+
+
+def cut_short(folder: Path) -> None:
+    content = (folder / "omi-1.npz").read_bytes()
+    (folder / "omi-1.npz").write_bytes(content[: len(content) // 2])
+
+
+def channel_without_a_reading(folder: Path) -> None:
+    test = made.host(1)["test"]
+    test[:, 1] = np.nan
+    made.save(folder / "omi-1.npz", {**made.host(1), "test": test})
+
+
 BROKEN: dict[Callable[[Path], None], str] = {
     shorter_labels: r"omi-1.npz: 10 labels for 2400 rows",
     other_channels: r"omi-1.npz: 4 channels, 2 in",
@@ -108,6 +132,10 @@ BROKEN: dict[Callable[[Path], None], str] = {
     without_an_array: r"omi-1.npz: has no array 'test'",
     without_causes: r"omi-1.interp.txt: missing, omi-1 is not complete",
     causes_of_nothing: r"omi-1.interp.txt: '700-720:99' names a channel that is not among 1 to 4",
+    label_without_number: r"omi-1.npz: a label of omi-1 is no number, in row 5",
+    bits_turned_over: r"omi-1.npz: cannot be read",
+    cut_short: r"omi-1.npz: cannot be read",
+    channel_without_a_reading: r"omi-1.npz: omi-1 must have rows of channels, each with a reading",
     garbled_causes: r"omi-1.interp.txt: '700' is not first-last:channel",
 }
 
@@ -184,6 +212,55 @@ def test_an_empty_promise_is_more_alarms(tmp_path: Path) -> None:
     assert isinstance(suite, HostSuite)
     few, many = (runner.evaluate(replace(suite, budget_per_day=b), tmp_path, ("random",), processes=1) for b in (1.0, 50.0))
     assert few.summaries["random"].mean["false_per_day"] < many.summaries["random"].mean["false_per_day"]
+
+
+def test_a_host_without_events_does_not_take_the_mean_of_all(tmp_path: Path) -> None:
+    made.write_npz(tmp_path, "omi-1", 1)
+    made.write_npz(tmp_path, "omi-2", 2)
+    made.save(tmp_path / "omi-2.npz", {**made.host(2), "test_label": np.zeros(made.ROWS)})
+    (tmp_path / "omi-2.interp.txt").write_text("")
+    report = runner.evaluate(load_suite("asd"), tmp_path, QUICK, processes=1)
+    found = report.summaries["windowed_pca"]
+    assert math.isnan(found.items["omi-2"]["vus_pr"])
+    assert found.mean["vus_pr"] == found.items["omi-1"]["vus_pr"]
+    assert report.gains["windowed_pca"].mean > 0
+
+
+def test_the_causes_of_chance_are_chance(tmp_path: Path) -> None:
+    for number in range(1, 9):
+        made.write_npz(tmp_path, f"omi-{number}", number)
+    suite = replace(load_suite("asd"), baseline="random")  # type: ignore[type-var]  # a dataclass
+    chance = runner.evaluate(suite, tmp_path, ("random",), processes=1).summaries["random"].mean
+    assert 0.1 < chance["top1"] < 0.7  # one or two of four channels
+    assert 0.1 < chance["hit_rate_100"] < 0.7
+
+
+def test_a_detector_that_fails_is_told_with_the_item_and_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError("nothing to divide by")
+
+    made.write_npz(tmp_path, "omi-1", 1)
+    monkeypatch.setattr(trial.RandomDetector, "fit", fails)
+    with pytest.raises(
+        SuiteError, match=r"omi-1, random: ZeroDivisionError: nothing to divide by \(.*test_evaluation_suites.py, line \d+\)"
+    ):
+        runner.evaluate(load_suite("asd"), tmp_path, ("random",), processes=1)
+
+
+def test_nab_names_what_is_missing_or_out_of_order(tmp_path: Path) -> None:
+    made.write_series(tmp_path)
+    quiet = tmp_path / "data" / "artificialNoAnomaly" / "quiet.csv"
+    lines = quiet.read_text().splitlines()
+    lines[50], lines[500] = lines[500], lines[50]
+    quiet.write_text("\n".join(lines))
+    with pytest.raises(SuiteError, match=r"quiet.csv: its timestamps do not rise"):
+        runner.evaluate(load_suite("nab"), tmp_path, ("random",), processes=1)
+    quiet.write_text("\n".join(lines[:2]))
+    with pytest.raises(SuiteError, match=r"quiet.csv: 1 rows, too few"):
+        runner.evaluate(load_suite("nab"), tmp_path, ("random",), processes=1)
+    quiet.unlink()
+    with pytest.raises(SuiteError, match=r"quiet.csv: missing, .*combined_windows.json has an entry"):
+        load_suite("nab").items(tmp_path)
 
 
 @pytest.mark.data

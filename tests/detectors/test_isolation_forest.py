@@ -75,7 +75,7 @@ def test_a_missing_reading_counts_as_usual_and_too_many_make_the_row_unjudged() 
     later[1, 0] = np.nan
     later[2, :3] = np.nan
     usual = later.copy()
-    usual[1, 0] = detector._groups.scaling.centre[0]
+    usual[1, 0] = detector.groups.scaling.centre[0]
     scores = detector.score(sample.gauges(later)).values[:, 0]
     assert np.isnan(scores).tolist() == [False, False, True]
     assert scores[1] == detector.score(sample.gauges(usual)).values[1, 0]

@@ -54,3 +54,27 @@ def test_a_history_of_one_state_has_one_sort_of_windows() -> None:
     frame = sample.gauges(np.full((400, 3), 7.0))
     detector = KMeansDetector("kmeans", KMeansOptions()).fit(frame)
     assert np.nanmax(detector.score(frame).values) < 0.01
+
+
+def test_a_short_history_does_not_make_every_window_a_sort_of_its_own() -> None:
+    """Nothing would be any distance away from its centre, and everything that comes later infinitely far."""
+    rng = np.random.default_rng(1)
+    detector = KMeansDetector("kmeans", KMeansOptions()).fit(sample.gauges(rng.standard_normal((25, 6))))
+    later = sample.frame(sample.gauges(np.zeros((1, 6))).layout, rng.standard_normal((LATER, 6)), 25)
+    assert np.median(detector.score(later).values) < 5
+
+
+def test_data_that_it_makes_up_look_like_the_data() -> None:
+    detector = KMeansDetector("kmeans", KMeansOptions(window_rows=5)).fit(two_states(ROWS, 1))
+    drawn, real = detector.simulate(4000, seed=1), two_states(ROWS, 1).values
+    np.testing.assert_allclose(drawn.mean(axis=0), real.mean(axis=0), atol=0.5)
+    np.testing.assert_allclose(drawn.std(axis=0), real.std(axis=0), rtol=0.1)
+    assert ((drawn > 2) & (drawn < 8)).mean() < 0.15  # two states, and little between them
+
+
+def test_a_window_far_from_all_centres_scores_the_same_in_blocks_of_any_size() -> None:
+    frame = two_states(100, 2, ROWS)
+    frame.values[20:60] = 1e6
+    one, many = (KMeansDetector("kmeans", KMeansOptions(window_rows=5)).fit(two_states(ROWS, 1)) for _ in range(2))
+    singly = np.concatenate([many.score(frame.rows(slice(row, row + 1))).values for row in range(100)])
+    np.testing.assert_allclose(singly, one.score(frame).values, rtol=1e-5)

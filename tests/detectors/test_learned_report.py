@@ -16,16 +16,16 @@ from detectors.finding import Scores, Unit
 from detectors.learned_report import distance_correlation, predictive_check, sensitivity
 from tests.detectors import sample_frames as sample
 
-ROWS = 2000
+ROWS, STEP_NS = 2000, 172_800_000_000
 RNG = np.random.default_rng(1)
 UNIT = (Unit("u", "u", "", "group_outlier"),)
 VALUES = RNG.standard_normal((ROWS, 3)) @ np.array([[1.0, 0.8, 0.0], [0.0, 0.6, 0.0], [0.0, 0.0, 5.0]])
 
 
 def history() -> Frame:
-    """Two days, a row every 86 s."""
+    """Four days, a row every three minutes."""
     frame = sample.gauges(VALUES)
-    return replace(frame, time_ns=sample.START_NS + np.arange(ROWS, dtype=np.int64) * 86_400_000_000)
+    return replace(frame, time_ns=sample.START_NS + np.arange(ROWS, dtype=np.int64) * STEP_NS)
 
 
 def hours(frame: Frame) -> NDArray[np.float64]:
@@ -104,3 +104,42 @@ def test_distance_correlation_is_between_0_and_1_and_the_same_both_ways(pairs: l
     assert abs(found - distance_correlation(y, x)) < 1e-9
     if len(set(np.round(x, 3))) == len(x):
         assert distance_correlation(x, 3 * x - 1) > 1 - 1e-6
+
+
+def test_rows_that_are_compared_are_of_all_hours() -> None:
+    """A row every 4.8 hours: every fifth of them would be of one hour, which says nothing of the others."""
+    frame = replace(history(), time_ns=sample.START_NS + np.arange(ROWS, dtype=np.int64) * 17_280_000_000_000)
+    scores = np.sin(2 * np.pi * hours(frame) / 24) + 0.1 * RNG.standard_normal(ROWS)
+    first = sensitivity(Scores(UNIT, scores[:, None]), frame, {}, UTC)[0]
+    assert "hour of day" in first
+    assert "it drives the score" in first
+
+
+def test_scores_that_are_equal_follow_nothing() -> None:
+    time_like = np.arange(ROWS, dtype=np.float64)
+    flat = np.zeros(ROWS)
+    flat[::7] = 1.0
+    assert not any("drives" in line or "noticeable" in line for line in lines(flat, time=time_like))
+    assert lines(np.zeros(ROWS), time=time_like) == []
+
+
+def test_a_day_or_two_do_not_tell_whether_it_is_the_hour() -> None:
+    rows = ROWS // 4
+    frame = replace(history(), time_ns=history().time_ns[:rows], values=history().values[:rows])
+    found = sensitivity(Scores(UNIT, np.arange(rows, dtype=np.float64)[:, None]), frame, {}, UTC)
+    line = next(line for line in found if "hour of day" in line)
+    assert line.endswith("; 1.0 days are too few to tell, 3 are needed")
+
+
+def test_a_few_wild_readings_do_not_hide_what_drives() -> None:
+    pile_up = RNG.random(ROWS)
+    score = pile_up + 0.1 * RNG.standard_normal(ROWS)
+    pile_up[::100] = 1e200
+    found = lines(score, pile_up=pile_up)
+    assert found[0].startswith("score against pile_up:")
+    assert found[0].endswith("it drives the score; among the conditions of the detector it would be taken out")
+
+
+def test_what_helps_is_said_for_each_nuisance() -> None:
+    assert lines(np.sin(2 * np.pi * hours(history()) / 24))[0].endswith("it drives the score; season = true takes it out")
+    assert lines(VALUES.mean(axis=1) + VALUES[:, 1])[0].startswith("score against load")

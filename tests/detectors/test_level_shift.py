@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from daemon.store.packing import pack, unpack
 from detectors.finding import Scores, Unit
-from detectors.judging import Judged, Judging, Promise
+from detectors.judged import Judged
+from detectors.judging import Judging, Promise
 
 Values = NDArray[np.float64]
 STEP_NS = 300_000_000_000
@@ -62,6 +63,25 @@ def test_a_shift_is_one_episode_and_then_one_question() -> None:
     assert judging.questions == got.questions
     later = [e for e in got.episodes if e.cleared_ns is None and hours_after_shift(e.raised_ns) > 28]
     assert len(later) / 50 < 2.0  # a day, of the one that is promised
+
+
+def test_a_second_shift_is_one_more_episode_and_the_question_is_asked_anew() -> None:
+    values = noise(60)
+    values[SHIFT_AT:] += 10.0
+    values[SHIFT_AT + 10 * DAY :] += 10.0
+    judging = learned(values)
+    got = judged(judging, values, LEARNED, len(values))
+    (_, (begin, end)) = lasting_after_shift(got)
+    assert begin == pytest.approx(240, abs=0.1)
+    assert 264 <= end <= 268
+    first, closed, second = got.questions
+    assert (closed.asked_ns, closed.by, first.closed_ns, second.closed_ns) == (first.asked_ns, first.by, None, None)
+    assert closed.closed_ns == second.asked_ns
+    assert second.by == pytest.approx(20.0, abs=1.5)
+    assert 237 <= hours_after_shift(second.since_ns) <= 243
+    answered = judging.answer("u", int(times(len(values), 1)[0]))
+    assert answered is not None
+    assert answered.by == second.by
 
 
 def test_what_is_anomalous_at_the_new_level_is_still_seen() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.frame import Channel, Layout
+from detectors import model_store
 from detectors.finding import Scores, Severity, Unit
 from detectors.model_manifest import Ledger, decode_ledger, decode_manifest
 from detectors.model_store import Manifest, Model, ModelError, ModelName, ModelStore
@@ -234,3 +237,93 @@ def test_a_detector_goes_on_with_what_was_kept(store: ModelStore) -> None:
     again = RobustZDetector("robust_z", Options())
     again.restore(store.load(NAME, 1).state)
     np.testing.assert_array_equal(again.score(history).values, scores.values)
+
+
+def test_what_is_being_written_is_no_version(store: ModelStore, tmp_path: Path) -> None:
+    store.put(model())
+    folder = tmp_path / "models" / "hv" / "robust_z"
+    (folder / "000001").rename(folder / ".abc.partial")
+    assert store.names() == []
+    assert store.versions(NAME) == []
+
+
+def test_a_disk_that_is_full_leaves_nothing_behind(store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("detectors.model_store.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.put(model())
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
+    assert store.put(model()).version == 1
+
+
+def test_what_a_crash_left_behind_goes_once_it_is_nobodys(store: ModelStore, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "hv" / "robust_z"
+    for name in (".old.partial", ".new.partial"):
+        (folder / name).mkdir(parents=True)
+    os.utime(folder / ".old.partial", (0, 0))
+    store.put(model())
+    assert [path.name for path in folder.glob(".*.partial")] == [".new.partial"]
+
+
+def test_a_number_is_never_given_twice(store: ModelStore, tmp_path: Path) -> None:
+    """A daemon that holds version 2 must not take another version 2 for the same."""
+    for version in (1, 2):
+        store.put(model(version))
+        store.use(NAME, version, 0, "better")
+    shutil.rmtree(tmp_path / "models" / "hv" / "robust_z" / "000002")
+    assert store.put(model(3.0)).version == 3
+
+
+def test_the_lock_is_not_held_while_a_model_is_written(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon changes the ledger between two blocks; a training with low priority may take minutes to write."""
+    store.put(model())
+    changed = []
+    write = model_store._write
+
+    def slowly(path: Path, data: bytes) -> None:
+        if path.name == "model.npz":
+            changed.append(ModelStore(store._root).use(NAME, 1, 0, "meanwhile").current)
+        write(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model_store, "_write", slowly)
+        store.put(model(2.0))
+    assert changed == [1]
+
+
+def test_a_version_that_is_chosen_ends_what_is_in_shadow(store: ModelStore) -> None:
+    """Else the one in shadow would take over later from the one that somebody chose at night."""
+    for version in (1, 2, 3):
+        store.put(model(version))
+    store.use(NAME, 1, 0, "first")
+    store.use(NAME, 2, 0, "better")
+    store.shadow(NAME, 3, 100, 0, "better")
+    ledger = store.roll_back(NAME, 0)
+    assert (ledger.current, ledger.shadow, ledger.shadow_until_ns) == (1, 0, 0)
+    assert ledger.log[-1][1] == "rolled back from version 2 to 1; version 3 is in shadow no longer"
+    store.shadow(NAME, 3, 100, 0, "better")
+    assert store.use(NAME, 2, 0, "promoted").shadow == 0
+
+
+def test_rolling_back_passes_over_versions_that_were_removed(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models", keep=2)
+    for version in range(1, 6):
+        store.put(model(version))
+        store.use(NAME, version, 0, "better")
+    assert store.versions(NAME) == [4, 5]
+    assert store.roll_back(NAME, 0).current == 4
+    assert store.roll_back(NAME, 0).current == 0, "versions 1 to 3 are not there any more"
+    with pytest.raises(ModelError, match="no version is in use"):
+        store.roll_back(NAME, 0, to=0)
+
+
+def test_a_damaged_ledger_is_named_with_what_to_do(store: ModelStore, tmp_path: Path) -> None:
+    store.put(model())
+    store.use(NAME, 1, 0, "first")
+    (tmp_path / "models" / "hv" / "robust_z" / "ledger.json").write_text("{")
+    for ask in (lambda: store.ledger(NAME), lambda: store.put(model()), lambda: store.roll_back(NAME, 0)):
+        with pytest.raises(ModelError, match=r"ledger\.json: not JSON.*without this file no version is in use, and one can be chosen anew"):
+            ask()

@@ -61,3 +61,21 @@ def test_channels_with_few_readings_are_named() -> None:
 
 def test_nothing_at_all() -> None:
     assert representation(sample(hours(0, 0)), hours(0, 0), {})
+
+
+def test_rows_in_which_a_condition_is_not_known_say_nothing_of_it() -> None:
+    times = hours(0, 4 * 7 * 24)
+    beam = ["stable", "ramp", "", "", "", ""] * (len(times) // 6)
+    assert representation(sample(times), times, {"beam": (beam, beam)}) == []
+
+
+def test_a_condition_that_is_known_in_no_row_of_the_sample_is_said() -> None:
+    times = hours(0, 4 * 7 * 24)
+    beam = ["stable"] * len(times)
+    assert representation(sample(times), times, {"beam": ([""] * len(times), beam)}) == ["under-represented beam: not known in any row"]
+
+
+def test_rows_that_are_many_are_all_counted() -> None:
+    """A row an hour for seven years: every twelfth of them would be of two hours only."""
+    times = MONDAY_NS + np.arange(7 * 364 * 24) * HOUR_NS
+    assert representation(sample(times), times, {}) == []

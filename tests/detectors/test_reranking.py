@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from detectors.feature_shift import shifted
 from detectors.finding import Certainty, Contribution, Evidence, Finding, Severity, Unit
-from detectors.reranking import Case, Labelled, Reranker, none_critical_later, train, unsupervised_order
+from detectors.reranker_training import train
+from detectors.reranking import Case, Labelled, Reranker, none_critical_later, unsupervised_order
 
 NOISY, GOOD = "X/pump", "X/HV"
 
@@ -143,3 +144,49 @@ def test_features_come_from_a_finding() -> None:
     made = Case.of(finding)
     assert (made.channels, made.detectors, made.duration_s, made.probability) == (2, 2, 30.0, None)
     assert unsupervised_order([case(1, np.random.default_rng(1)), made]) == [1, 0], "what breaks a rule is sure"
+
+
+def noisy(count: int, seed: int, first: int = 0) -> list[Labelled]:
+    """At ten places between nearly always nothing and nearly always real."""
+    rng = np.random.default_rng(seed)
+    places = rng.integers(10, size=count)
+    real = rng.random(count) < 0.05 + 0.1 * places
+    found = zip(range(first, first + count), places, real, strict=True)
+    return [Labelled(case(number, rng, f"X/{place}"), bool(is_real), number * 10**9) for number, place, is_real in found]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chances_are_as_often_right_as_they_say(seed: int) -> None:
+    model = train(noisy(400, seed))
+    assert model.used, model.why
+    later = [one.case for one in noisy(2000, seed + 100)]
+    true = np.array([0.05 + 0.1 * int(one.place[2:]) for one in later])
+    chance = model.probabilities(later)
+    assert np.abs(chance - true).mean() < 0.1
+    assert chance.mean() == pytest.approx(true.mean(), abs=0.06)
+
+
+def test_places_that_come_only_once_are_no_change() -> None:
+    """A labelled case knows the label of its own place; a new one cannot."""
+    rng = np.random.default_rng(3)
+    learned = [
+        replace(one, case=replace(one.case, place=f"{one.case.place}/{i}", condition=one.case.place)) for i, one in enumerate(labelled(200))
+    ]
+    model = train(learned)
+    assert model.used, model.why
+    new = [case(i, rng, f"X/new{i}", condition=NOISY if rng.random() < 0.5 else GOOD) for i in range(100)]
+    assert model.after(new).acts
+
+
+def test_after_a_change_only_labels_that_are_like_recent_findings_count() -> None:
+    before, after = (
+        labelled(200),
+        [replace(one, case=replace(one.case, duration_s=1e6), labelled_ns=10**12 + one.labelled_ns) for one in labelled(60, seed=4)],
+    )
+    recent = [one.case for one in after]
+    model = train([*after, *before], recent)
+    assert model.used, model.why
+    assert "of 260 labels only the last 65 count" in model.why
+    assert model.after(recent).acts
+    assert not train([*after, *before]).after(recent).acts
+    assert model.labels == 260

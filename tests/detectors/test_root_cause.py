@@ -119,3 +119,61 @@ def test_true_causes_of_recorded_incidents_rank_first(data: Path) -> None:
     mean = runner.evaluate(load_suite("asd"), data, ("ensemble",), processes=1).summaries["ensemble"].mean
     assert mean["hit_rate_100"] >= 0.85
     assert mean["top1"] >= 0.8
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), row=st.integers(0, 99), earlier=st.integers(0, 4))
+def test_small_blocks_name_the_cause_that_a_large_one_names(sizes: list[int], row: int, earlier: int) -> None:
+    frame = later(6 * SIZES * np.array([1.0, 0.5, 0.0, 0.0, 0.0]))
+    whole = learned()
+    whole.follow(frame)
+    cause, start = learned(), 0
+    while True:
+        end = start + sizes[start % len(sizes)]
+        block = frame.rows(slice(start, end))
+        cause.follow(block)
+        if row < end:
+            break
+        start = end
+    assert cause.ranked(block, row - earlier - start, row - start, key(frame)) == whole.ranked(frame, row - earlier, row, key(frame))
+
+
+def test_what_is_explained_over_the_end_of_a_block_outlasts_a_restart() -> None:
+    frame = later(12 * SIZES * np.array([0.0, 1.0, 0.0, 0.0, 0.0]))
+    cause = learned()
+    cause.follow(frame.rows(slice(0, AT + 3)))
+    again = learned()
+    again.restore(unpack(pack(cause.state())))
+    block = frame.rows(slice(AT + 3, AT + 4))
+    for each in (cause, again):
+        each.follow(block)
+    assert again.ranked(block, -3, 0, key(frame)) == cause.ranked(block, -3, 0, key(frame))
+    assert again.ranked(block, -3, 0, key(frame))[0].name == "c1"
+
+
+def test_a_channel_that_appears_in_between_is_ranked_by_what_is_known_of_it() -> None:
+    frame = later(12 * SIZES * np.array([0.0, 1.0, 0.0, 0.0, 0.0]))
+    cause = learned()
+    columns = frame.layout.columns
+    fewer = sample.gauges(np.zeros((1, CHANNELS - 1)))
+    cause.follow(Frame(fewer.layout, frame.time_ns[:AT], frame.values[:AT, : CHANNELS - 1]))
+    block = frame.rows(slice(AT, AT + 1))
+    cause.follow(block)
+    ranked = cause.ranked(block, -4, 0, key(frame))
+    assert {c.name for c in ranked} == {c.name for c in columns}
+    assert ranked[0].name == "c1"
+
+
+@pytest.mark.parametrize("wild", [1e9, 1e308, np.inf, -np.inf])
+def test_a_wild_reading_in_the_history_blinds_it_to_no_channel(wild: float) -> None:
+    history = normal(ROWS, 1)
+    history.values[200, 1] = wild
+    change = np.zeros(CHANNELS)
+    change[1] = 12
+    assert names(RootCause(SelectionOptions(), 0).fit(history), later(change))[0] == "c1"
+
+
+@pytest.mark.parametrize("wild", [1e308, -np.inf])
+def test_a_wild_reading_is_named(wild: float) -> None:
+    frame = later(np.zeros(CHANNELS))
+    frame.values[AT, 2] = wild
+    assert names(learned(), frame)[0] == "c2"

@@ -51,6 +51,26 @@ def test_every_spread_is_finite_and_above_zero(readings: np.ndarray[tuple[int, i
     assert (spread_of(readings) >= 0).all()
 
 
+@given(
+    arrays(np.float64, (30, 2), elements=st.floats(allow_nan=True, allow_infinity=True)),
+    arrays(np.float64, (5, 2), elements=st.floats(allow_nan=True, allow_infinity=True)),
+)
+def test_a_reading_in_spreads_is_a_number_however_small_or_large(
+    history: np.ndarray[tuple[int, int], np.dtype[np.float64]], later: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+) -> None:
+    scaling = learn_scaling(("a", "b"), history)
+    z = scaling.standardised(later[:, : len(scaling.keys)], np.arange(len(scaling.keys)))
+    assert np.isfinite(z[~np.isnan(later[:, : len(scaling.keys)])]).all()
+    assert np.isfinite(np.square(z[~np.isnan(z)])).all()
+
+
+@pytest.mark.parametrize("usual", [5e-324, 1e-310])
+def test_a_channel_that_was_always_denormal_is_read_when_it_moves(usual: float) -> None:
+    z = learn_scaling(("a",), np.full((100, 1), usual)).standardised(np.array([[3.0], [usual]]), np.array([0]))
+    assert z[0, 0] > 1e6
+    assert z[1, 0] == 0
+
+
 def test_a_moving_mean_forgets_and_ignores_what_is_missing() -> None:
     values = np.array([[1.0], [np.nan], [1.0], [100.0]])
     means = moving_means(values, np.zeros(1), 0.5, np.array([2.0]))

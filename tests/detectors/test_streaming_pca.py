@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detectors.streaming_pca import StreamingPcaDetector, StreamingPcaOptions
+from detectors.streaming_pca import UPDATE_ROWS, StreamingPcaDetector, StreamingPcaOptions
 from tests.detectors import sample_frames as sample
 
 Values = NDArray[np.float64]
@@ -27,6 +27,20 @@ def watched() -> StreamingPcaDetector:
 
 def scored(detector: StreamingPcaDetector, values: Values, first_row: int = ROWS) -> Values:
     return detector.score(sample.frame(sample.gauges(values).layout, values, first_row)).values[:, 0]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each eigenvalue problem that is solved."""
+    solved: list[int] = []
+    original = np.linalg.eigh
+
+    def eigh(matrix: Values) -> tuple[Values, Values]:
+        solved.append(len(matrix))
+        values, vectors = original(matrix)
+        return values, vectors
+
+    monkeypatch.setattr(np.linalg, "eigh", eigh)
+    return solved
 
 
 def test_a_slow_change_is_followed(watched: StreamingPcaDetector) -> None:
@@ -64,3 +78,46 @@ def test_blocks_of_any_size_give_the_same_scores(watched: StreamingPcaDetector) 
     again = StreamingPcaDetector("streaming_pca", StreamingPcaOptions(memory_rows=500)).fit(sample.gauges(followers(ROWS, 1)))
     parts = [scored(again, values[a:b], ROWS + a) for a, b in ((0, 1), (1, 40), (40, 130), (130, 200))]
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-9)
+
+
+def test_a_channel_that_is_gone_does_not_end_the_learning(watched: StreamingPcaDetector) -> None:
+    values = followers(6000, 6)
+    values[:, 3] += np.linspace(0.0, 3.0, 6000)
+    values[:, 7] = np.nan
+    scores = scored(watched, values)
+    assert np.median(scores[-500:]) < 1.2 * np.median(scores[:500])
+
+
+def test_components_are_worked_out_once_for_a_block_of_updates_and_not_for_each_row(
+    watched: StreamingPcaDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out = counted(monkeypatch)
+    values = followers(128, 7)
+    for row in range(len(values)):
+        scored(watched, values[row : row + 1], ROWS + row)
+    assert len(worked_out) == len(values) // UPDATE_ROWS
+
+
+def test_of_many_channels_components_are_worked_out_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = np.random.default_rng(1).standard_normal((2000, 200))
+    detector = StreamingPcaDetector("streaming_pca", StreamingPcaOptions()).fit(sample.gauges(history))
+    worked_out = counted(monkeypatch)
+    scored(detector, np.random.default_rng(2).standard_normal((200, 200)), 2000)
+    assert len(worked_out) == 4
+
+
+def test_data_that_it_makes_up_look_like_the_data(watched: StreamingPcaDetector) -> None:
+    drawn, real = watched.simulate(4000, seed=1), followers(ROWS, 1)
+    np.testing.assert_allclose(drawn.mean(axis=0), real.mean(axis=0), atol=0.2)
+    np.testing.assert_allclose(drawn.std(axis=0), real.std(axis=0), rtol=0.15)
+    np.testing.assert_allclose(np.corrcoef(drawn.T), np.corrcoef(real.T), atol=0.12)
+
+
+def test_all_channels_are_ranked_over_the_rows_of_an_event(watched: StreamingPcaDetector) -> None:
+    values = followers(100, 8)
+    values[50:60, 5] += 5.0
+    frame = sample.frame(sample.gauges(values).layout, values, ROWS)
+    watched.score(frame)
+    cause = watched.attribute(frame, 50, 59, 0)
+    assert len(cause) == CHANNELS
+    assert cause[0].name == "c5"

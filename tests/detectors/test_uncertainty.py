@@ -112,6 +112,12 @@ def test_few_channels_with_a_reading_make_it_unsure() -> None:
     assert parts.statistics == pytest.approx(reading_decades(1e-5, 1, 4))
     assert decide(parts, 1e-5, WARM, (1, 4)) == "only 1 of 4 channels have a reading"
     assert measured(row_with(), 0, UNIT, 1e-5, WARM, None, None).statistics == 0.0
+    knows_nothing_of_it = replace(NOTHING, statistics=0.0)
+    assert measured(frame, 0, UNIT, 1e-5, WARM, None, knows_nothing_of_it).statistics == pytest.approx(parts.statistics)
+
+
+def test_readings_that_are_all_there_and_still_unclear_make_it_unsure() -> None:
+    assert decide(replace(NOTHING, statistics=6.0), 1e-5, WARM, (4, 4)) == "the readings can be understood in several ways"
 
 
 def test_a_condition_beyond_what_was_learned_is_named_unless_the_alarm_rests_on_it() -> None:

@@ -12,6 +12,7 @@ from collectors.frame import Frame
 from detectors.finding import Uncertain
 from detectors.state_codec import pack, unpack
 from detectors.vae import VaeDetector, VaeOptions
+from detectors.windowed.generative import GenerativeWindows
 from tests.detectors import sample_frames as sample
 
 ROWS, LATER, AT = 2000, 400, 200
@@ -62,13 +63,23 @@ def test_data_that_it_makes_up_look_like_the_data() -> None:
     assert np.asarray(np.corrcoef(drawn.T))[0, 2] < -0.5  # half a period apart
 
 
-def test_it_says_how_sure_it_is() -> None:
-    detector, frame = fitted(), rhythm(50, 6, ROWS)
+def test_usual_readings_leave_no_more_doubt_than_the_calibration_knows_of() -> None:
+    detector, frame = fitted(), rhythm(200, 6, ROWS)
     assert isinstance(detector, Uncertain)
     detector.score(frame)
-    parts = detector.uncertainty(frame, 40, 0)
-    assert 0 <= parts.training_run < 1
-    assert np.isnan(parts.training_data)
+    parts = [detector.uncertainty(frame, row, 0) for row in range(20, 200, 10)]
+    assert np.isnan([(one.training_run, one.training_data) for one in parts]).all()  # one network and one sample cannot tell
+    assert 0 <= np.median([one.statistics for one in parts]) < 2
+
+
+def test_readings_that_are_missing_add_nothing_to_the_doubt() -> None:
+    """What is put in their place is far from what is decoded, and is no reading."""
+    model = fitted()._models[0].windows
+    assert isinstance(model, GenerativeWindows)
+    rows = np.zeros((model.window, 3), dtype=np.float32)
+    there = np.ones(rows.shape, dtype=np.bool_)
+    assert model.spread(rows, there) > 0
+    assert model.spread(rows, ~there) == 0
 
 
 def test_saved_and_loaded_it_is_the_same_network() -> None:

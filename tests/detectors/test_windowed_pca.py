@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from collectors.frame import Frame, Layout
+from detectors.learned_report import predictive_check
 from detectors.robust_z import RobustZDetector, RobustZOptions
 from detectors.windowed_pca import WindowedPcaDetector, WindowedPcaOptions
 from tests.detectors import sample_frames as sample
@@ -114,3 +115,39 @@ def test_a_channel_that_is_gone_leaves_the_others_judged(watched: WindowedPcaDet
     frame = later(followers(100, 10))
     smaller = sample.selected(frame, Layout(frame.layout.source, frame.layout.columns[1:]))
     assert np.isfinite(scored(watched, smaller)).all()
+
+
+def test_one_wild_reading_of_the_history_does_not_blind_it_to_its_channel() -> None:
+    history = followers(ROWS, 1)
+    history[700, 3] = 1e9
+    detector = WindowedPcaDetector("windowed_pca", WindowedPcaOptions()).fit(sample.gauges(history))
+    values = followers(200, 2)
+    values[120:, 3] += 5.0
+    scores = scored(detector, later(values))
+    assert scores[125:].min() > 1.5 * scores[30:120].max()
+
+
+def test_a_channel_that_was_next_to_nothing_is_an_alarm_when_it_is_as_large_as_the_others() -> None:
+    """In its own spreads it is then further off than any limit that such numbers might be given."""
+    history = np.column_stack([followers(ROWS, 8), np.full(ROWS, 1e-9)])
+    detector = WindowedPcaDetector("windowed_pca", WindowedPcaOptions()).fit(sample.gauges(history))
+    values = np.column_stack([followers(100, 9), np.full(100, 1e-9)])
+    values[60:, -1] = 8.0
+    scores = scored(detector, later(values))
+    assert scores[61:].min() > 2 * scores[30:60].max()  # the first rows do not go on from the history
+
+
+def test_data_that_it_makes_up_look_like_the_data(watched: WindowedPcaDetector) -> None:
+    drawn, real = watched.simulate(4000, seed=1), followers(ROWS, 1)
+    np.testing.assert_allclose(drawn.mean(axis=0), real.mean(axis=0), atol=0.1 * real.std())
+    np.testing.assert_allclose(drawn.std(axis=0), real.std(axis=0), rtol=0.15)
+    np.testing.assert_allclose(np.corrcoef(drawn.T), np.corrcoef(real.T), atol=0.15)
+    np.testing.assert_array_equal(drawn, watched.simulate(4000, seed=1))
+
+
+def test_data_that_do_not_fit_the_model_show_in_the_predictive_check(watched: WindowedPcaDetector) -> None:
+    real = sample.gauges(followers(ROWS, 1))
+    assert f"in {CHANNELS} of {CHANNELS} channels" in predictive_check(watched, real)[0]
+    other = followers(ROWS, 1)
+    other[:, 2] = 10 + 5 * (other[:, 2] - 10)
+    assert "not in c2" in predictive_check(watched, sample.gauges(other))[0]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from daemon import messages
 from daemon.bus.memory import MemoryBus
 from daemon.collect.publisher import Publisher
 from daemon.correlate.stage import CorrelateStage
+from daemon.detect import judges
 from daemon.detect.stage import DetectStage
 from daemon.pipeline import knowledge_of
 from daemon.records import Incident, IncidentState, Label, LabelKind
 from daemon.settings import parse
 from daemon.store.store import Store
 from detectors.finding import Certainty
+from detectors.robust_z import RobustZDetector
 
 S = 1_000_000_000
 STEP_NS = 600 * S
@@ -66,10 +69,13 @@ class Lab:
         self.correlate = CorrelateStage(self.settings, self.bus, self.store, knowledge_of(self.settings))
         self.rest()
 
-    def restart(self, *, crash: bool) -> None:
+    def stop(self, *, crash: bool = False) -> None:
         for stage in (self.detect, self.correlate):
             stage.abandon() if crash else stage.close()
         self.store.close()
+
+    def restart(self, *, crash: bool) -> None:
+        self.stop(crash=crash)
         self.start()
 
     def rest(self) -> None:
@@ -176,3 +182,27 @@ def test_an_answer_that_was_given_while_nobody_detected_is_heard_afterwards(lab:
     lab.detect = DetectStage(lab.settings, lab.bus, lab.store)
     lab.days(1, A=20)
     assert not lab.questions()
+
+
+def test_a_state_that_cannot_be_read_is_set_aside_and_what_it_had_found_ends(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.days(0.5, A=20)
+    assert [i.state for i in lab.about("LAB/TPC/A")] == [IncidentState.OPEN]
+    lab.stop()
+    monkeypatch.setattr(judges, "STATE_VERSION", 99)
+    lab.start()
+    assert "state set aside, learning anew source=hv detector=robust_z" in caplog.text
+    lab.days(1)
+    assert [i.state for i in lab.about("LAB/TPC/A")] == [IncidentState.RESOLVED]
+    assert "learning" in lab.detect.status()["streams"][0]["state"]
+
+
+def test_a_model_of_another_version_is_set_aside(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_detector: RobustZDetector, _state: Mapping[str, Any]) -> None:
+        raise ValueError("model of version 1, this is version 99")
+
+    monkeypatch.setattr(RobustZDetector, "restore", refuse)
+    lab.restart(crash=False)
+    lab.days(1)
+    assert "learning" in lab.detect.status()["streams"][0]["state"]

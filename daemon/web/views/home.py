@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from daemon.messages import FindingReport
-from daemon.records import Incident, IncidentState, PlanState
+from daemon.ranking.attention import by_attention, real_percent, urgency
+from daemon.ranking.standing import Standing
+from daemon.records import Incident, PlanState
 from daemon.settings import Settings
 from daemon.web.live import HOUR_NS, Snapshot
 from daemon.web.views import sources as health
@@ -17,6 +19,7 @@ from daemon.web.views.places import Node, tree
 from daemon.web.views.plans import PlanRow, plan_row
 from daemon.web.words import Times, clean, lasted
 from detectors.finding import Certainty
+from detectors.reranking import Case
 
 ROWS_MOST = 100
 """Incidents on the first page: nobody reads more; the others are one link away."""
@@ -75,8 +78,22 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
+class Attention:
+    """What the order by attention is made from: what was learned from labels, and the cases of incidents by their id."""
+
+    standing: Standing
+    cases: Mapping[str, Case]
+
+    def likely(self, incident: Incident) -> str:
+        """How likely it is real, "" where labels are not used."""
+        case = self.cases.get(incident.id)
+        percent = None if case is None else real_percent(self.standing, case)
+        return "" if percent is None else f"{percent} % likely real, by labels"
+
+
+@dataclass(frozen=True, slots=True)
 class Home:
-    """The first page."""
+    """The first page. attention: whether labels are used and why, "" in the usual order."""
 
     rows: tuple[IncidentRow, ...]
     more: int
@@ -87,11 +104,12 @@ class Home:
     hours: tuple[Hour, ...]
     opened: int
     plans: tuple[PlanRow, ...]
+    attention: str = ""
 
 
-def home(settings: Settings, snapshot: Snapshot, times: Times, wall_ns: int) -> Home:
-    """The first page."""
-    open_now = sorted(lasting(snapshot), key=lambda i: urgency(i, times.now_ns))
+def home(settings: Settings, snapshot: Snapshot, times: Times, wall_ns: int, attention: Attention | None = None) -> Home:
+    """The first page, in the usual order or by attention."""
+    open_now = _in_order(lasting(snapshot), times.now_ns, attention)
     unsure = sorted(snapshot.unsure, key=lambda report: -report.finding.since_ns)
     sources = health.source_rows(settings, snapshot, times, wall_ns)
     silent = [row.place for row in sources if not row.alive]
@@ -100,7 +118,7 @@ def home(settings: Settings, snapshot: Snapshot, times: Times, wall_ns: int) -> 
     hours = by_hour(snapshot.incidents, times)
     proposed = sorted((p for p in snapshot.plans if p.state is not PlanState.ENDED), key=lambda p: -p.made_ns)
     return Home(
-        tuple(incident_row(i, settings.experiment, times) for i in open_now[:ROWS_MOST]),
+        tuple(_row(i, settings.experiment, times, attention) for i in open_now[:ROWS_MOST]),
         max(0, len(open_now) - ROWS_MOST),
         tuple(unsure_row(report, settings.experiment, times) for report in unsure[:UNSURE_SHOWN]),
         max(0, len(unsure) - UNSURE_SHOWN),
@@ -108,12 +126,20 @@ def home(settings: Settings, snapshot: Snapshot, times: Times, wall_ns: int) -> 
         hours,
         sum(hour.count for hour in hours),
         tuple(plan_row(plan, times) for plan in proposed),
+        "" if attention is None else clean(attention.standing.why),
     )
 
 
-def urgency(incident: Incident, now_ns: int) -> tuple[object, ...]:
-    """Order of the rows: what needs somebody comes first, the newest first among equals."""
-    return (incident.silenced(now_ns), incident.state is IncidentState.ACKNOWLEDGED, -mark_of(incident).rank, -incident.opened_ns)
+def _in_order(incidents: Iterable[Incident], now_ns: int, attention: Attention | None) -> list[Incident]:
+    if attention is None:
+        return sorted(incidents, key=lambda i: urgency(i, now_ns))
+    return by_attention(list(incidents), attention.cases, attention.standing.reranker, now_ns)
+
+
+def _row(incident: Incident, root: str, times: Times, attention: Attention | None) -> IncidentRow:
+    row = incident_row(incident, root, times)
+    likely = "" if attention is None else attention.likely(incident)
+    return replace(row, detail=" ".join(part for part in (row.detail, f"{likely[:1].upper()}{likely[1:]}." if likely else "") if part))
 
 
 def incident_row(incident: Incident, root: str, times: Times) -> IncidentRow:

@@ -112,6 +112,7 @@ class IncidentPage:
     similar: tuple[Similar, ...]
     actions: tuple[Action, ...]
     revision: int
+    chance: str = ""
 
 
 def incident_page(
@@ -124,8 +125,9 @@ def incident_page(
     pictures: Sequence[Picture] = (),
     similar: Sequence[Similar] = (),
     me: str = "",
+    chance: str = "",
 ) -> IncidentPage:
-    """The page of an incident; `me` is the name of who looks, "" where it is not known."""
+    """The page of an incident; `me` is the name of who looks, "" where it is not known. chance: how likely it is real, in words."""
     silenced = incident.silenced_until_ns if incident.silenced(times.now_ns) else None
     return IncidentPage(
         incident.id,
@@ -157,6 +159,7 @@ def incident_page(
         tuple(similar),
         actions(incident, me, times.now_ns),
         incident.revision,
+        chance,
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from collectors.frame import Channel, Frame, Kind, Layout
 from detectors.calibration import Calibration
+from detectors.evaluation.bootstrap import mean_known
 from detectors.evaluation.nab import NabScore, Scored, nab_score, probationary_rows, read_windows, window_rows
 from detectors.evaluation.suite import Published, Result, SuiteError, Summary, Task
 from detectors.evaluation.trial import RANDOM, make
@@ -57,7 +58,7 @@ class NabSuite:
     )
 
     def items(self, folder: Path) -> tuple[str, ...]:
-        """Series as "category/file.csv". Raises SuiteError where one has no label windows or a windowed one is missing."""
+        """Series as "category/file.csv". Raises SuiteError where one has no label windows, or a labelled one is missing."""
         base = _base(folder)
         found = tuple(sorted(path.relative_to(base / "data").as_posix() for path in (base / "data").glob("*/*.csv")))
         if not found:
@@ -65,6 +66,9 @@ class NabSuite:
         without = [name for name in found if name not in _windows(base)]
         if without:
             raise SuiteError(f"{base / 'labels/combined_windows.json'}: has no entry for {without[0]}")
+        missing = [name for name in _windows(base) if name not in found]
+        if missing:
+            raise SuiteError(f"{base / 'data' / missing[0]}: missing, {base / 'labels/combined_windows.json'} has an entry for it")
         return found
 
     def version(self, folder: Path) -> str:
@@ -100,12 +104,11 @@ class NabSuite:
             parts = {"nab": _points(best, nothing, one.name), "nab_fixed": _points(fixed, nothing, one.name)}
             items[result.item] = {**parts, "alarms_without_anomaly": alarms, "auc": result.metrics["auc"]}
         quiet = [entry["alarms_without_anomaly"] for name, entry in items.items() if name.startswith(QUIET)]
-        areas = [entry["auc"] for entry in items.values() if np.isfinite(entry["auc"])]
         mean = {
             "nab": best.normalised,
             "nab_fixed": fixed.normalised,
             "alarms_without_anomaly": float(np.sum(quiet)) if quiet else float("nan"),
-            "auc": float(np.mean(areas)) if areas else float("nan"),
+            "auc": mean_known([entry["auc"] for entry in items.values()]),
         }
         return Summary(items, mean, {"threshold": best.threshold, "fixed_threshold": OPERATING_POINT})
 
@@ -141,8 +144,10 @@ def _series(path: Path) -> Frame:
         values = np.array([[float(row["value"])] for row in rows])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SuiteError(f"{path}: not a series of timestamp and value: {error}") from None
-    if not rows:
-        raise SuiteError(f"{path}: has no rows")
+    if not probationary_rows(len(rows)):
+        raise SuiteError(f"{path}: {len(rows)} rows, too few for any to learn from")
+    if (np.diff(time_ns) < 0).any():
+        raise SuiteError(f"{path}: its timestamps do not rise")
     return Frame(Layout(path.stem, (Channel("value", "value", "", Kind.GAUGE, path.stem),)), time_ns, values)
 
 
@@ -150,7 +155,10 @@ def _scores(name: str, frame: Frame, seed: int) -> Array:
     """Of each row, NaN in the probationary period; calibrated in decades where a detector has several units."""
     start = probationary_rows(len(frame))
     history, later = frame.rows(slice(0, start)), frame.rows(slice(start, None))
-    scored = make(name, seed).fit(history).score(later)
+    detector = make(name, seed)
+    if not detector.applies(frame.layout):
+        raise SuiteError(f"detector {name!r} does not judge single series")
+    scored = detector.fit(history).score(later)
     if len(scored.units) > 1:
         held = start // 2
         first = make(name, seed).fit(history.rows(slice(0, held)))

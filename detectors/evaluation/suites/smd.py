@@ -14,7 +14,7 @@ SUITE = HostSuite(
     "data: NetManAIOps/OmniAnomaly",
     pattern=r"machine-\d+-\d+",
     step_s=60.0,
-    budget_per_day=1.0,
+    budget_per_day=1.2,  # real incidents take their part of it: about .45 a day are false
     published=(
         Published("PCA", "vus_pr", 0.364, _TSB),
         Published("KMeansAD", "vus_pr", 0.358, _TSB),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from click.testing import Result
 from PIL import Image
 
 from collectors.frame import Frame, Layout
-from daemon.backtest.events import Event, EventsError, meet, read_events
+from daemon.backtest.events import Event, EventsError, meet, moment_ns, read_events
+from daemon.backtest.recorded import HistorySource
 from daemon.bus.memory import MemoryBus, MemoryOptions
+from daemon.history.reader import History
 from daemon.records import Incident, IncidentState
 from daemon.settings import load
 from detectors.finding import Certainty, Severity
@@ -116,6 +119,33 @@ def test_the_history_of_a_daemon_is_tried_too(tmp_path: Path) -> None:
     (trial,) = said(made.run("backtest", "--data", str(settings.history.path), "--budget", "1", "--json"))
     assert trial["rows"] == len(rows)
     assert any(abs(_opened_row(incident) - 600) <= 2 for incident in trial["list"])  # type: ignore[attr-defined]
+    (tmp_path / "empty").mkdir()
+    nothing = made.run("backtest", "--data", str(tmp_path / "empty"), "--budget", "1")
+    assert nothing.exit_code == 1, "the history of the configuration is not what was asked for"
+    assert "watched" not in nothing.output.lower()
+
+
+def test_a_year_without_rows_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row with a clock at zero, say; each day of the history is asked for by itself."""
+    layout = Layout("table", (sample.gauge("ch0", place="LAB/hv"),))
+    bus = MemoryBus(MemoryOptions())
+    stage = historic.stage(bus, tmp_path)
+    producer = historic.Producer(bus)
+    for time_ns in (0, START_NS):
+        producer.send(Frame(layout, time_ns + STEP_NS * np.arange(5, dtype=np.int64), np.ones((5, 1))))
+        historic.drain(stage)
+        stage._close_files()
+    stage.close()
+    asked, read = [], History.read
+
+    def counted(self: History, *arguments: object) -> tuple[Frame, ...]:
+        asked.append(arguments)
+        return read(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(History, "read", counted)
+    source = HistorySource("table", History(tmp_path), ["table"], None, None)
+    assert sum(len(frame) for frame in source.frames()) == 10
+    assert len(asked) == 2
 
 
 def _opened_row(incident: dict[str, str]) -> float:
@@ -163,3 +193,8 @@ def test_an_incident_finds_only_what_it_opened_in() -> None:
     assert met.found == (True, True, False), "one that is open all the time finds nothing; a little early is in time"
     assert met.delay_s == (50 / 1e9, 0.0, None)
     assert met.false_ids == {"i10"}
+
+
+@pytest.mark.parametrize("text", ["2026-11-30", "20261130", "2026-11-30T00:00+00:00", "1795996800", "1795996800.0"])
+def test_ways_to_write_a_time(text: str) -> None:
+    assert moment_ns(text, UTC) == 1_795_996_800 * 1_000_000_000

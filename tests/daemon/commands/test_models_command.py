@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_list_names_a_damaged_one(site: Site) -> None:
     done = site.run("models", "list")
     assert done.exit_code == 0
     assert "000002/manifest.json: format None" in done.output
+
+
+def test_list_names_a_damaged_ledger_and_shows_the_other_models(site: Site) -> None:
+    shutil.copytree(site.folder / "models/table/robust_z", site.folder / "models/table/other")
+    for manifest in site.folder.glob("models/table/other/*/manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"detector": "robust_z"', '"detector": "other"'))
+    (site.folder / "models/table/other/ledger.json").write_text("rubbish")
+    done = site.run("models", "list")
+    assert done.exit_code == 0
+    assert "table/other/ledger.json: not JSON" in done.output
+    assert "table/robust_z" in done.output
+    said = [json.loads(line) for line in site.run("models", "list", "--json").output.splitlines()]
+    assert [entry["name"] for entry in said] == ["table/other", "table/robust_z", "table/robust_z"]
+    assert "error" in said[0]
 
 
 def test_nothing_to_list(tmp_path: Path) -> None:

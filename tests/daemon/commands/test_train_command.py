@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from daemon.records import LabelKind
 from daemon.train.outcome import Outcome, Request
 from daemon.training import train_all
 from daemon.training_rows import TrainingRows, joined
-from detectors.model_store import ModelName, ModelStore
+from detectors.model_store import Manifest, Model, ModelName, ModelStore
 from tests.daemon.historic import LAYOUT, frame
 from tests.daemon.history.test_history_stage import WIDER
 from tests.daemon.modelling import START_NS, STEP_NS, Site, normal
@@ -158,3 +160,71 @@ def test_rows_of_an_earlier_layout_are_used_by_key() -> None:
     new = whole.layout.position("new")
     assert np.isnan(whole.values[:3, new]).all()
     np.testing.assert_array_equal(whole.values[:3, :new], frame(0, 3, LAYOUT).values)
+
+
+def test_one_model_that_cannot_be_trained_does_not_keep_the_others_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path, extra='[detector.robust_z]\n[source.other]\ncollector = "table"\n'
+                f'files = "{tmp_path}/table.csv"\nplace = "LAB/other"\ndetectors = ["robust_z"]\n')  # fmt: skip
+    site.record(normal(1000))
+    put = ModelStore.put
+
+    def failing(self: ModelStore, model: Model) -> Manifest:
+        if model.manifest.stream == "table":
+            raise MemoryError("Unable to allocate 9 GiB")
+        return put(self, model)
+
+    monkeypatch.setattr(ModelStore, "put", failing)
+    first, second = train_all(site.settings, Request())
+    assert (first.state, first.why) == ("failed", "MemoryError: Unable to allocate 9 GiB")
+    assert (second.stream, second.state) == ("other", "in_use")
+
+
+def test_a_damaged_ledger_fails_that_model_and_says_what_to_do(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    trained(site)
+    (site.settings.models.path / "table" / "robust_z" / "ledger.json").write_text("rubbish")
+    outcome = trained(site)
+    assert outcome.state == "failed"
+    assert "ledger.json: not JSON" in outcome.why
+
+
+def test_what_was_left_out_is_said_where_too_few_rows_remain(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    site.incident(20, 999)
+    assert trained(site).why == "20 normal rows, robust_z needs 60 (left out: 980 in incidents)"
+
+
+def test_what_is_wrong_is_said_once(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(300))
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", "train", "nowhere", "-c", str(site.config)], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("", "shiftwatch: no source 'nowhere'; there are table\n")
+
+
+def test_a_newer_model_does_not_push_one_out_of_shadow_that_is_as_good(tmp_path: Path) -> None:
+    """Trained daily with two days in shadow, no model would ever come into use."""
+    site = Site(tmp_path, learning="shadow_h = 48")
+    site.record(normal(1200))
+    assert trained(site).state == "shadow"
+    again = trained(site)
+    assert again.state == "kept_out"
+    assert again.why.startswith("version 1, which is in shadow, is at least as good: no better than")
+    assert ModelStore(site.settings.models.path).ledger(NAME).shadow == 1
+
+
+def test_compared_on_rows_that_neither_has_learned_from(tmp_path: Path) -> None:
+    """The one in use has learned from most of the rows that the new one holds back."""
+    site = Site(tmp_path)
+    site.record(normal(3000))
+    assert trained(site).state == "in_use"
+    second = trained(site, to_ns=START_NS + 2000 * STEP_NS)
+    assert second.why.endswith("; version 1 had learned from 600 of these rows"), "200 others are too few"
+    site.record(normal(6000))
+    third = trained(site, to_ns=START_NS + 3500 * STEP_NS)
+    assert "had learned" not in third.why
+    assert third.held_back_rows == 1400
+    assert third.before

@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from collectors.conditions import ConditionHistory
+from collectors.frame import Channel, Frame, Layout
+from collectors.wire import Block, Identity
 from daemon import plugins
-from daemon.detect.judges import covered, persistence
+from daemon.detect.judges import covered
 from daemon.detect.learning import share_of_budget
+from daemon.detect.persistence import persistence, quiet_hours
+from daemon.detect.watch import StreamWatch
 from daemon.settings import Settings, detector_settings, parse
 from detectors.conditioned import conditioned
 from detectors.episodes import Episode
-from detectors.finding import Severity, Unit
-from detectors.judging import Judged
+from detectors.finding import Detector, Severity, Unit
+from detectors.judged import Judged
 
 SOURCES = """
 experiment = "LAB"
@@ -80,6 +85,14 @@ def test_a_detector_of_conditioned_gauges_keeps_its_persistence() -> None:
     assert persistence(wrapped, section) == (1, 20, None)
 
 
+@pytest.mark.parametrize(("name", "section", "hours"), [("ensemble", "", 1.0), ("novelty", "", 0.0), ("ensemble", "clear_rows = 5", 0.0)])
+def test_what_judges_whole_groups_waits_for_an_hour_of_quiet_unless_rows_are_configured(name: str, section: str, hours: float) -> None:
+    settings = parse(f"{SOURCES}\n[detector.{name}]\n{section}" if section else SOURCES)
+    method = built(settings, name)
+    assert isinstance(method, Detector)
+    assert quiet_hours(method, detector_settings(settings, name)) == hours
+
+
 def episode(row: int, *, cleared: bool) -> Episode:
     return Episode(Unit("a", "a", "LAB", "outlier", Severity.WARNING), 0, row, 1, 2, 3, 4 if cleared else None)
 
@@ -104,3 +117,17 @@ def judged(bad: list[int], *episodes: Episode) -> Judged:
 )
 def test_rows_that_an_alarm_covers_are_not_learned(got: Judged, active: int, rows: str) -> None:
     assert "".join(".#"[int(flag)] for flag in covered(got, active)) == rows
+
+
+def test_streams_of_one_source_share_what_it_may_raise() -> None:
+    text = SOURCES.replace("[source.hv]", "[learning]\nrows = 200\n[source.hv]").replace('"channel_health", "limits"', '"limits"')
+    rng = np.random.default_rng(1)
+    promised = []
+    for streams in ([1], [1, 2, 3]):
+        watch = StreamWatch("hv#1", parse(text), siblings=streams.__len__)
+        layout = Layout("hv", (Channel("ch0", "voltage", "V", place="LAB/ch0"),), "1")
+        time_ns = 1_700_000_000_000_000_000 + np.arange(300, dtype=np.int64) * 10_000_000_000
+        block = Block(Identity("hv#1", 1, 0), Frame(layout, time_ns, 100 + rng.normal(size=(300, 1))), int(time_ns[-1]))
+        watch.judge(block, ConditionHistory())
+        promised += [alarms["promised_per_day"] for alarms in watch.status()["alarms"]]
+    assert promised == pytest.approx([0.4, 0.4 / 3])

@@ -211,3 +211,37 @@ def test_what_a_killed_process_was_writing_is_not_read(tmp_path: Path) -> None:
     drain(again := stage(bus, tmp_path))
     again.close()
     assert not partial.exists()
+
+
+def test_a_disk_that_is_full_keeps_nothing_of_a_half_written_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = MemoryBus()
+    history = stage(bus, tmp_path)
+    Producer(bus).send(frame(0, 5))
+    drain(history)
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("daemon.history.files.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            history._close_files()
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".tidy"] == []
+    history.close()
+    assert len(whole(tmp_path)) == 5, "it is written once there is room"
+
+
+def test_one_row_of_the_far_future_does_not_end_the_history(tmp_path: Path) -> None:
+    """A clock that was wrong once: after the next start of its producer rows of the right time are kept as before."""
+    bus = MemoryBus()
+    history, producer = stage(bus, tmp_path), Producer(bus)
+    late = frame(0, 5)
+    late.time_ns[-1] = 4_000_000_000 * S
+    producer.send(late)
+    drain(history)
+    history.close()
+    history = stage(bus := MemoryBus(), tmp_path)
+    Producer(bus, epoch=2).send(frame(4, 6))
+    drain(history)
+    history.close()
+    assert len(History(tmp_path).read("hv", START_NS, START_NS + 1000 * S)[0]) == 10

@@ -99,11 +99,11 @@ def test_the_version_of_the_schema(url: str) -> None:
     Store(url).close()
     engine = create_engine(url)
     with engine.begin() as connection:
-        assert connection.execute(text("SELECT version FROM schema_version")).all() == [(3,)]
+        assert connection.execute(text("SELECT version FROM schema_version")).all() == [(4,)]
         connection.execute(text("UPDATE schema_version SET version = 7"))
         connection.execute(text("DROP TABLE outbox"))
     message = refused(url)
-    assert message.endswith(" has schema 7, this version needs 3")
+    assert message.endswith(" has schema 7, this version needs 4")
     assert message.startswith("database ")
     assert "outbox" not in inspect(engine).get_table_names(), "a database of another version was changed"
     engine.dispose()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from collectors.conditions import ConditionHistory
 from collectors.frame import Channel, Frame, Layout
 from collectors.wire import Block, Identity
+from daemon import metrics
 from daemon.detect import modelled
 from daemon.detect.watch import StreamWatch
 from daemon.messages import FindingReport
@@ -219,7 +221,14 @@ def test_a_new_model_runs_silently_beside_the_old_one(tmp_path: Path, store: Mod
     watched.feed(rows(60))
     assert watched.said == [], "to the one in use this is normal"
     assert {finding.version for finding in watched.silent} == {2}, "and not to the one in shadow"
-    assert watched.model == {"detector": "robust_z", "version": 1, "silent": False, "beside": 2, "found": len(watched.silent)}
+    assert watched.model == {
+        "detector": "robust_z",
+        "version": 1,
+        "silent": False,
+        "beside": 2,
+        "found": len({finding.key for finding in watched.silent}),
+        "refused": "",
+    }
 
 
 def test_what_is_said_does_not_depend_on_what_is_in_shadow(tmp_path: Path, store: ModelStore) -> None:
@@ -273,3 +282,85 @@ def test_goes_on_from_a_state_of_before_there_were_models(tmp_path: Path) -> Non
     state["judges"]["robust_z"] = state["judges"]["robust_z"]["live"]
     again = Watched(site, pack(state))
     assert again.watch.status()["state"] == "watching"
+
+
+def refused() -> float | None:
+    return REGISTRY.get_sample_value("shiftwatch_model_refused", {"source": "table", "detector": "robust_z"})
+
+
+def test_a_model_that_is_refused_is_in_the_metrics_and_the_status_until_it_is_put_right(tmp_path: Path, store: ModelStore) -> None:
+    put(store)
+    store.use(NAME, 1, 0, "first")
+    watched = Watched(Site(tmp_path))
+    watched.feed(rows(20))
+    put(store)
+    store.use(NAME, 2, 0, "better")
+    (tmp_path / "models/table/robust_z/000002/model.npz").write_bytes(b"rubbish")
+    watched.feed(rows(20, first=20))
+    assert "damaged" in str(watched.model["refused"])
+    assert refused() == 1
+    store.roll_back(NAME, 0)
+    watched.feed(rows(20, first=40))
+    assert (watched.model["version"], watched.model["refused"], refused()) == (1, "", 0)
+
+
+def test_a_volume_that_is_not_mounted_takes_no_model_away(tmp_path: Path, store: ModelStore) -> None:
+    put(store)
+    store.use(NAME, 1, 0, "first")
+    watched = Watched(Site(tmp_path))
+    watched.feed(rows(20))
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    watched.feed(rows(20, first=20))
+    assert (watched.version(), watched.watch.status()["state"]) == (1, "watching")
+    assert watched.model["refused"] == "the folder of models is gone; what was in use stays so"
+    again = Watched(Site(tmp_path), pack(watched.watch.state()))
+    again.feed(rows(20, first=40))
+    assert (again.version(), again.model["refused"]) == (1, "the folder of models is gone; what was in use stays so")
+    (tmp_path / "elsewhere").rename(tmp_path / "models")
+    watched.feed(rows(20, first=40))
+    assert (watched.version(), watched.model["refused"]) == (1, "")
+
+
+def test_a_detector_that_was_promoted_stays_so_without_the_volume(tmp_path: Path, store: ModelStore) -> None:
+    put(store)
+    site = Site(tmp_path, extra="[detector.robust_z]\nshadow = true\n")
+    assert site.run("models", "promote", "table/robust_z").exit_code == 0
+    watched = Watched(site)
+    watched.feed(rows(20))
+    assert watched.model["silent"] is False
+    (tmp_path / "models").rename(tmp_path / "elsewhere")
+    watched.feed(rows(20, first=20))
+    assert watched.model["silent"] is False, "else an incident would end unseen"
+
+
+def test_a_model_of_long_ago_runs_silently_for_its_time_all_the_same(tmp_path: Path, store: ModelStore) -> None:
+    """Its rows ended so long ago that its time in shadow would be over before it began."""
+    put(store)
+    put(store)
+    store.use(NAME, 1, 0, "first")
+    store.shadow(NAME, 2, START_NS - 30 * 86_400 * S, 0, "better")
+    site = Site(tmp_path, learning="shadow_h = 0.1")
+    watched = Watched(site)
+    watched.feed(rows(30))
+    assert (watched.model["version"], watched.model["beside"]) == (1, 2)
+    again = Watched(site, pack(watched.watch.state()))
+    again.feed(rows(1, first=30))
+    assert (again.model["version"], again.model["beside"]) == (1, 2), "a restart does not begin it anew, nor end it"
+    again.feed(rows(30, first=31))
+    assert (again.model["version"], again.model["beside"]) == (2, 0)
+
+
+def test_after_a_restart_the_version_is_in_the_metrics_and_unknown_columns_are_named(
+    tmp_path: Path, store: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(store, keys=LAYOUT.keys[:2])
+    store.use(NAME, 1, 0, "first")
+    site = Site(tmp_path)
+    watched = Watched(site)
+    watched.feed(rows(20))
+    state = pack(watched.watch.state())
+    metrics.MODEL_VERSION.clear()
+    caplog.clear()
+    Watched(site, state).feed(rows(20, first=20))
+    assert REGISTRY.get_sample_value("shiftwatch_model_version", {"source": "table", "detector": "robust_z"}) == 1
+    assert "model does not know columns model=table/robust_z version=1 columns='ch2'" in caplog.text

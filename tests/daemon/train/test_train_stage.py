@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -112,9 +117,55 @@ def test_the_stage_runs_where_a_schedule_is_configured() -> None:
 
 def test_an_outcome_is_read_from_its_line() -> None:
     outcome = Outcome("hv", "vae", "kept_out", "worse", 3, 10, 5, {"separation": 0.5}, report=("a", "b"))
-    import json  # noqa: PLC0415
-
     assert read_outcome(json.dumps(outcome.as_json())) == outcome
     for line in ("[]", "{}", "nonsense", '{"state": 1, "more": 2}'):
         with pytest.raises(ValueError, match=r"."):
             read_outcome(line)
+
+
+def test_it_is_the_first_to_go_where_memory_runs_out_and_says_how_it_ended(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    process = TrainingProcess(site.settings, Request())
+    pid = process._process.pid
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "1000"
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= 15, "from its first import on"
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(TrainingFailed, match="ended by SIGKILL: memory ran out, or somebody ended it"):
+        list(process.outcomes())
+
+
+def test_where_priorities_may_not_be_set_it_trains_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_arguments: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("daemon.train.process.os.setpriority", refused)
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    (outcome,) = TrainingProcess(site.settings, Request()).outcomes()
+    assert outcome.state == "in_use"
+
+
+def test_what_a_library_prints_is_no_outcome(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.record(normal(1000))
+    plugin = (
+        "import detectors.training as t\n_train = t.train\ndef train(*a):\n    print('progress 1/2', flush=True)\n    return _train(*a)\n"
+    )
+    code = f"{plugin}import daemon.training as d\nd.train = train\nd.main()\n"
+    asked = json.dumps({"settings": site.settings.model_dump(mode="json"), "request": {}})
+    done = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, text=True, check=True)
+    assert [read_outcome(line).state for line in done.stdout.splitlines()] == ["in_use"]
+    assert "progress 1/2" in done.stderr
+
+
+def test_leaving_while_it_trains_is_no_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    site = Site(tmp_path, learning='retrain = "daily"')
+    site.record(normal(1000))
+    stage = TrainStage(site.settings, AfterTheTable())  # type: ignore[arg-type]
+    stage._due.set()
+    stage.step(0.0)
+    stage.close()
+    assert "training failed" not in caplog.text
+    assert stage.status()["problem"] == ""
