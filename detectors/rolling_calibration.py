@@ -33,9 +33,8 @@ EPISODES_KEPT, WINDOWS_MOST = 10.0, 8
 """The past that is kept holds so many promised episodes, and is at least one window long and at most so many."""
 RARER = 10.0
 """No score counts as higher than one that is so much rarer than the promise. One that is, and is rarer than once in a window, is
-an incident in all likelihood: it counts neither as an episode nor for the level, and is kept as infinite."""
-INCIDENTS_BY_CHANCE = 2.0
-"""Of these, so many times as many as normal data bring by chance are taken for such, and count as the highest that was seen."""
+an incident in all likelihood: it counts neither as an episode nor for the level, and is kept as infinite. As many as normal data bring
+by chance are taken for such, or the thresholds would sink from week to week; they count as no higher than they are known to be."""
 ALPHA_MOST = 0.5
 """No more than this part of the peaks is ever bad, however much is promised."""
 COLUMNS = ("alpha", "threshold", "sure_threshold", "level", "ceiling", "peaks_per_row", "incident")
@@ -123,8 +122,8 @@ class RollingCalibration:
         tops = peaks(maxima - before, apart)
         per_day = self._shares(np.isfinite(tops).sum(axis=0) >= ROWS_LEAST)
         incident = np.maximum(RARER, np.nan_to_num(per_day) * self._window_ns / DAY_NS)
-        by_chance = np.rint(INCIDENTS_BY_CHANCE * np.nan_to_num(per_day) * days / incident)
-        tops = with_incidents(tops, np.isposinf(maxima), by_chance)
+        by_chance = np.rint(np.nan_to_num(per_day) * days / incident)
+        tops = with_incidents(tops, np.isposinf(maxima), by_chance, self._of_units[6] - self._of_units[3])
         calibration = self._calibration = Calibration().fit(Scores(tuple(self._units), tops), begins)
         counts = calibration.rows_of(self._units)
         per_day = self._shares(counts >= ROWS_LEAST)
@@ -215,12 +214,16 @@ def peaks(maxima: Array, apart: int) -> Array:
     return np.where(highest & (first | spread), maxima, np.nan)
 
 
-def with_incidents(tops: Array, incident: NDArray[np.bool_], most: Array) -> Array:
-    """The peaks, with up to `most` incidents of each unit (shape (units,)) among them, as high as its highest peak."""
+def with_incidents(tops: Array, incident: NDArray[np.bool_], most: Array, least: Array) -> Array:
+    """The peaks, with up to `most` incidents of each unit among them: as high as its highest peak, and at least `least`.
+
+    most, least: of shape (units,).
+    """
     if not incident.any():
         return tops
     begins = incident.copy()
     begins[1:] &= ~incident[:-1]
     counted = begins & (np.cumsum(begins, axis=0) <= most)
     highest = np.where(np.isfinite(tops), tops, -np.inf).max(axis=0, initial=-np.inf)
-    return np.where(counted & np.isfinite(highest), highest, tops)
+    known = np.isfinite(highest)
+    return np.where(counted & known, np.fmax(highest, least), tops)

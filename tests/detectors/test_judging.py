@@ -233,3 +233,17 @@ def test_learning_again_keeps_what_lasts() -> None:
     assert judge.active == 1
     got = judge.judge(scores(10 * noise(40, 1, 4)), times(WEEK + 5, 40))
     assert [episode.cleared_ns is None for episode in (*got.episodes, *(e for e, _ in got.doubtful))] == [False]
+
+
+@pytest.mark.parametrize("per_day", [1.0, 3.0])
+def test_thresholds_do_not_sink_from_week_to_week(per_day: float) -> None:
+    """What is rarer than promised is kept out of the past; were none of it counted, each week would promise less than the one before."""
+    days, found = [], 0
+    for seed in range(3):
+        values = noise(9 * WEEK, 1, seed)
+        judge = judging(Promise(per_day), values[:WEEK])
+        judge.judge(scores(values[WEEK : 5 * WEEK]), times(WEEK, 4 * WEEK))
+        got = judge.judge(scores(values[5 * WEEK :]), times(5 * WEEK, 4 * WEEK))
+        found += len(raised(got.episodes))
+        days.append(4 * WEEK * float(np.diff(times(0, 2))[0]) / 86_400e9)
+    assert 0.6 < found / sum(days) / per_day < 1.35
