@@ -63,7 +63,9 @@ def test_the_configuration_is_valid_and_each_node_has_sources_of_its_own(
 def test_the_agent_is_confined_as_the_other_units_and_smaller(tmp_path: Path) -> None:
     agent, stage = settings_of("shiftwatch-agent.service"), settings_of("shiftwatch@.service")
     differing = {key for key in agent.keys() | stage.keys() if agent.get(key) != stage.get(key)}
-    assert differing <= LARGER_OR_OTHER
+    assert differing <= LARGER_OR_OTHER | {"SystemCallFilter", "OOMPolicy"}, "an agent starts no training, which these are for"
+    assert set(agent["SystemCallFilter"]) < set(stage["SystemCallFilter"])
+    assert agent["OOMPolicy"] == ["stop"]
     assert agent["MemoryDenyWriteExecute"] == ["yes"]
     assert int(agent["MemoryMax"][0].removesuffix("M")) <= 256
     document = tomllib.loads(everything_on(EXAMPLE, tmp_path).read_text())

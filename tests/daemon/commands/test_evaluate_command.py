@@ -76,13 +76,20 @@ def test_an_unknown_suite_is_wrong_usage(tmp_path: Path) -> None:
     assert "asd" in done.stderr
 
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who started the tests may have it ignored
+runpy.run_module("daemon", run_name="__main__")
+"""
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_however_it_ends_no_process_is_left(how: signal.Signals, tmp_path: Path) -> None:
     for number in range(1, 5):
         made.write_npz(tmp_path, f"machine-1-{number}", number)
     words = ["evaluate", "smd", "--data", str(tmp_path), "--detector", "vae", "--processes", "2"]
     workers: list[int] = []
-    with subprocess.Popen([sys.executable, "-m", "daemon", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         try:
             until(lambda: sum(map(watches, children(running.pid))) == 2)
             workers = children(running.pid)  # these two, and the one that multiprocessing keeps its books in
